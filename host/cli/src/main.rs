@@ -1,0 +1,2 @@
+//! The autoexec command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Capabilities, policies and the decisions they lead to: pure, no runtime

@@ -1,0 +1,1 @@
+//! Parameters, nodes and earlier status become an immutable plan: what will run, what is skipped and why

@@ -1,0 +1,1 @@
+//! The places where an operation runs: WASM component, native program, SSH target
