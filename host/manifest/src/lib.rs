@@ -1,0 +1,18 @@
+//! The manifest of a tool component: name, version, limits, capabilities and the descriptor for the server.
+//!
+//! A tool author writes it as `tool.toml`; the build checks it and puts it, as JSON, into the component's custom
+//! section `autoexec:manifest`, so that one file is the whole tool (architecture §5). The sandbox, the policy and
+//! the registration read it from there. This crate is pure: bytes in, types out.
+
+mod descriptor;
+mod manifest;
+mod section;
+
+pub use descriptor::{
+    ArgumentDescriptor, Choice, Choices, Descriptor, DescriptorError, Flag, OperationType, OptionDescriptor,
+    OptionType, OutputDescriptor,
+};
+pub use manifest::{CapabilityRequest, Manifest, ManifestError, RequestedLimits, Rerun, ToolName};
+pub use section::{
+    ComponentOutline, InterfaceName, MANIFEST_SECTION, SectionError, append_manifest, read_outline,
+};
