@@ -1,0 +1,200 @@
+//! The wasmtime engine: settings, pooled or on-demand memory, and the clock that interrupts guests.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+
+/// Memory kept mapped in a pool slot between calls: more is slower to reset (wasm-facts §4).
+const KEEP_RESIDENT: usize = 64 << 10;
+
+/// Inaccessible bytes after each memory, which let the compiler leave out most bounds checks.
+const MEMORY_GUARD: u64 = 32 << 20;
+
+/// Wasm stack of a guest in bytes; the host's own frames get the rest of [`ASYNC_STACK`].
+const WASM_STACK: usize = 512 << 10;
+
+/// Stack of a guest with the host functions it calls, in bytes.
+const ASYNC_STACK: usize = 1 << 20;
+
+/// Entries of one table; tools of this repository have a few hundred.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+
+/// Core instances, memories and tables of one component. `wit-component` makes three instances and two tables.
+pub(crate) const CORE_INSTANCES: u32 = 20;
+/// See [`CORE_INSTANCES`].
+pub(crate) const MEMORIES: u32 = 1;
+/// See [`CORE_INSTANCES`].
+pub(crate) const TABLES: u32 = 5;
+
+/// How the sandbox is set up. The defaults suit a runner.
+#[derive(Debug, Clone)]
+pub struct SandboxSettings {
+    /// Directory for compiled tools, made with mode 0700. None compiles each tool once per process.
+    pub cache_dir: Option<PathBuf>,
+    /// Calls that run at the same time; further ones wait in order.
+    pub slots: u32,
+    /// The most memory a call can get, in bytes, whatever its limits say.
+    pub memory_cap: u64,
+    /// How often a running guest is interrupted to look at its time and at requests to stop.
+    pub tick: Duration,
+    /// Threads that run guests. More than a few gain nothing (wasm-facts §4).
+    pub guest_threads: usize,
+    /// Bytes a guest may hand over in one call to a host function.
+    pub host_call_bytes: usize,
+}
+
+impl Default for SandboxSettings {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            cache_dir: None,
+            slots: 256,
+            memory_cap: 64 << 20,
+            tick: Duration::from_millis(10),
+            guest_threads: (cores / 2).clamp(1, 4),
+            host_call_bytes: 8 << 20,
+        }
+    }
+}
+
+/// How instances get their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// From slots reserved at the start: fast, and a hard cap.
+    Pooled,
+    /// Mapped for each call, because the address space for the pool could not be reserved.
+    OnDemand,
+}
+
+/// The sandbox could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// wasmtime refuses the settings or the machine.
+    #[error("the WebAssembly engine can not be started: {0}")]
+    Engine(String),
+    /// A thread could not be started.
+    #[error(
+        "a thread of the WebAssembly sandbox can not be started: {0}; check the limits on processes and memory"
+    )]
+    Thread(#[source] std::io::Error),
+    /// A number of 0 where something must run.
+    #[error("sandbox setting `{0}` is 0, so nothing could run; set it to 1 or more")]
+    Zero(&'static str),
+}
+
+/// Builds the engine, pooled if the address space allows it.
+pub(crate) fn build_engine(settings: &SandboxSettings) -> Result<(Engine, Allocation), SandboxError> {
+    let mut config = base_config(settings);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    match Engine::new(&config) {
+        Ok(engine) => return Ok((engine, Allocation::Pooled)),
+        Err(error) => tracing::warn!(
+            slots = settings.slots,
+            memory_cap = settings.memory_cap,
+            "no address space for the pool of WebAssembly instances ({error:#}); each call maps its own memory, \
+             which is slower. Raise the limit on virtual memory (`ulimit -v`) or lower the number of slots",
+        ),
+    }
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    let engine = Engine::new(&config).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
+    Ok((engine, Allocation::OnDemand))
+}
+
+fn base_config(settings: &SandboxSettings) -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(ASYNC_STACK)
+        .memory_reservation(settings.memory_cap)
+        .memory_guard_size(MEMORY_GUARD)
+        // The address of a memory is fixed, so growing beyond the reservation fails instead of copying.
+        .memory_may_move(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false);
+    config
+}
+
+fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
+    let slots = settings.slots;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
+        .total_stacks(slots)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(usize::try_from(settings.memory_cap).unwrap_or(usize::MAX))
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// The thread that moves the engine's epoch on; it ends when this is dropped.
+pub(crate) struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: Engine, tick: Duration) -> Result<Self, SandboxError> {
+        let (stop, stopped) = channel();
+        let thread = thread::Builder::new()
+            .name("wasm-epoch".into())
+            .spawn(move || tick_until(&stopped, &engine, tick))
+            .map_err(SandboxError::Thread)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It waits on the channel just closed, so this is immediate; a panic there has been printed already.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn tick_until(stopped: &Receiver<()>, engine: &Engine, tick: Duration) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(tick) {
+        engine.increment_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_settings_give_a_pool() {
+        let (_, allocation) = build_engine(&SandboxSettings::default()).unwrap();
+        assert_eq!(allocation, Allocation::Pooled);
+    }
+
+    #[test]
+    fn without_address_space_memory_is_mapped_on_demand() {
+        // 2 million slots of 96 MiB are more than the 128 TiB a process can address.
+        let settings = SandboxSettings { slots: 2_000_000, ..SandboxSettings::default() };
+        let (_, allocation) = build_engine(&settings).unwrap();
+        assert_eq!(allocation, Allocation::OnDemand);
+    }
+
+    #[test]
+    fn the_ticker_ends_with_its_owner() {
+        let (engine, _) = build_engine(&SandboxSettings::default()).unwrap();
+        let ticker = Ticker::start(engine, Duration::from_secs(3600)).unwrap();
+        let begin = std::time::Instant::now();
+        drop(ticker);
+        assert!(begin.elapsed() < Duration::from_secs(10), "drop waited for the tick");
+    }
+}

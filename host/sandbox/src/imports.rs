@@ -1,0 +1,207 @@
+//! Compares what a component imports with what may be linked, before anything is compiled.
+//!
+//! wasmtime would name one interface, and not always one that the reader recognises; here all missing ones are named,
+//! each with what to do.
+
+use std::fmt;
+
+use autoexec_manifest::{ComponentOutline, InterfaceName};
+use semver::Version;
+
+use crate::grants::{Capability, Grants};
+
+/// Our package.
+const OWN_PACKAGE: &str = "autoexec:tool";
+
+/// The WIT version of our own package that this host links.
+const OWN_VERSION: Version = Version::new(0, 1, 0);
+
+/// The WASI version whose clocks, poll and random are linked.
+const WASI_VERSION: Version = Version::new(0, 2, 12);
+
+/// Interfaces of our own package that every tool gets.
+const OWN_ALWAYS: [&str; 5] = ["types", "log", "output", "job", "local-time"];
+
+/// WASI interfaces that every tool gets: time and randomness, nothing that reaches the outside.
+const WASI_ALWAYS: [&str; 6] = [
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:io/poll",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+];
+
+/// The export that makes a component a tool.
+const TOOL_EXPORT: &str = "autoexec:tool/tool";
+
+/// An import that can not be linked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingImport {
+    /// The interface as the component names it.
+    pub interface: String,
+    /// Why it is missing.
+    pub reason: MissingReason,
+}
+
+/// Why an import can not be linked, and with it what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MissingReason {
+    /// It is in the manifest, but policy does not grant it.
+    NotGranted(Capability),
+    /// The component uses it, but its manifest does not ask for it.
+    NotRequested(Capability),
+    /// A WASI interface that tools do not get.
+    AmbientWasi,
+    /// Our interface or WASI's, in a version this host does not have.
+    Version(Version),
+    /// Nothing this host knows.
+    Unknown,
+}
+
+impl fmt::Display for MissingImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ", self.interface)?;
+        match &self.reason {
+            MissingReason::NotGranted(capability) => {
+                write!(f, "is not granted: allow `{capability}` for this tool in the policy")
+            }
+            MissingReason::NotRequested(capability) => {
+                write!(
+                    f,
+                    "is not in the tool's manifest: its author must ask for `{capability}` with a reason"
+                )
+            }
+            MissingReason::AmbientWasi => f.write_str(
+                "is a WASI interface that tools do not get: build for wasm32-unknown-unknown, \
+                 or switch the feature off in the tool chain that pulls it in",
+            ),
+            MissingReason::Version(version) => {
+                write!(
+                    f,
+                    "has a version this autoexec does not have (it has {version}): upgrade autoexec or build the tool against {version}"
+                )
+            }
+            MissingReason::Unknown => {
+                f.write_str("is not known to this autoexec: remove the import, or upgrade autoexec")
+            }
+        }
+    }
+}
+
+/// All imports that can not be linked under these grants.
+pub(crate) fn missing_imports(outline: &ComponentOutline, grants: &Grants) -> Vec<MissingImport> {
+    outline
+        .imports
+        .iter()
+        .filter_map(|import| {
+            let reason = why_missing(import, outline, grants)?;
+            Some(MissingImport { interface: import.to_string(), reason })
+        })
+        .collect()
+}
+
+/// Whether the component exports the tool interface in a version this host can call.
+pub(crate) fn exports_tool(outline: &ComponentOutline) -> bool {
+    outline
+        .exports
+        .iter()
+        .any(|export| export.unversioned() == TOOL_EXPORT && is_served_by(export, &OWN_VERSION).is_none())
+}
+
+fn why_missing(import: &InterfaceName, outline: &ComponentOutline, grants: &Grants) -> Option<MissingReason> {
+    let name = import.unversioned();
+    if WASI_ALWAYS.contains(&name) {
+        return is_served_by(import, &WASI_VERSION);
+    }
+    let Some(own) = name.strip_prefix(OWN_PACKAGE).and_then(|rest| rest.strip_prefix('/')) else {
+        let wasi = name.starts_with("wasi:");
+        return Some(if wasi { MissingReason::AmbientWasi } else { MissingReason::Unknown });
+    };
+    if OWN_ALWAYS.contains(&own) {
+        return is_served_by(import, &OWN_VERSION);
+    }
+    let Some(capability) = Capability::from_interface(own) else { return Some(MissingReason::Unknown) };
+    if outline.manifest.requests(own).is_none() {
+        Some(MissingReason::NotRequested(capability))
+    } else if grants.has(capability) {
+        is_served_by(import, &OWN_VERSION)
+    } else {
+        Some(MissingReason::NotGranted(capability))
+    }
+}
+
+/// None when a host with `offered` serves the import: the same compatibility track, and not newer.
+fn is_served_by(import: &InterfaceName, offered: &Version) -> Option<MissingReason> {
+    let served = import.version().is_some_and(|wanted| {
+        let same_track = if offered.major > 0 {
+            wanted.major == offered.major
+        } else {
+            (wanted.major, wanted.minor) == (0, offered.minor)
+        };
+        same_track && wanted <= *offered
+    });
+    (!served).then(|| MissingReason::Version(offered.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(imports: &[&str], requested: &str) -> ComponentOutline {
+        let manifest = format!(
+            "name = \"t/t\"\nversion = \"1.0.0\"\nwit = \"0.1.0\"\ndescription = \"d\"\nrerun = \"safe\"\n{requested}\n\
+             [descriptor]\nopType = \"runner\"\ntypeName = \"BASIC\"\nriskName = \"LOW\"\ninterpreter = \"python\"\n"
+        );
+        ComponentOutline {
+            manifest: toml::from_str(&manifest).unwrap(),
+            imports: imports.iter().copied().map(InterfaceName::new).collect(),
+            exports: vec![],
+        }
+    }
+
+    const ASKS: &str = "[[capability]]\ninterface = \"net-probe\"\nreason = \"r\"";
+    const PROBE: &str = "autoexec:tool/net-probe@0.1.0";
+
+    #[test]
+    fn what_every_tool_gets_is_not_missing() {
+        let all = [
+            "autoexec:tool/log@0.1.0",
+            "autoexec:tool/types@0.1.0",
+            "wasi:clocks/wall-clock@0.2.3",
+            "wasi:io/poll@0.2.12",
+        ];
+        assert_eq!(missing_imports(&outline(&all, ""), &Grants::none()), []);
+    }
+
+    #[test]
+    fn a_capability_must_be_asked_for_and_granted() {
+        let reasons = |requested, grants: &Grants| {
+            missing_imports(&outline(&[PROBE], requested), grants)
+                .into_iter()
+                .map(|m| m.reason)
+                .collect::<Vec<_>>()
+        };
+        let granted: Grants = [Capability::NetProbe].into_iter().collect();
+        assert_eq!(reasons("", &granted), [MissingReason::NotRequested(Capability::NetProbe)]);
+        assert_eq!(reasons(ASKS, &Grants::none()), [MissingReason::NotGranted(Capability::NetProbe)]);
+        assert_eq!(reasons(ASKS, &granted), []);
+    }
+
+    #[test]
+    fn every_missing_one_is_named() {
+        let imports = [
+            "wasi:filesystem/types@0.2.0",
+            "acme:magic/wand",
+            "autoexec:tool/log@0.2.0",
+            "wasi:clocks/wall-clock@0.3.0",
+            "autoexec:tool/log@0.1.1",
+        ];
+        let missing = missing_imports(&outline(&imports, ""), &Grants::none());
+        let names: Vec<&str> = missing.iter().map(|m| m.interface.as_str()).collect();
+        assert_eq!(names, imports);
+        assert_eq!(missing[0].reason, MissingReason::AmbientWasi);
+        assert_eq!(missing[1].reason, MissingReason::Unknown);
+        assert!(missing[2..].iter().all(|m| matches!(m.reason, MissingReason::Version(_))));
+    }
+}

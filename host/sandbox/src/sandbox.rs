@@ -1,0 +1,137 @@
+//! The sandbox: one engine, its threads, the tools loaded so far and the slots for running calls.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use autoexec_manifest::{ComponentOutline, read_outline};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::cache::CompiledCache;
+use crate::engine::{Allocation, SandboxError, SandboxSettings, Ticker, build_engine};
+use crate::grants::Grants;
+use crate::guest_threads::GuestThreads;
+use crate::imports::{exports_tool, missing_imports};
+use crate::tool::{LoadError, Tool};
+use crate::v0_1::{PluginPre, linker};
+
+/// Loads and runs tools. Make one per process, on first use: a job without WebAssembly tools pays nothing then.
+pub struct Sandbox {
+    pub(crate) settings: SandboxSettings,
+    pub(crate) engine: Engine,
+    pub(crate) threads: GuestThreads,
+    pub(crate) slots: Arc<Semaphore>,
+    allocation: Allocation,
+    cache: Option<CompiledCache>,
+    tools: Mutex<HashMap<([u8; 32], Grants), Arc<Tool>>>,
+    _ticker: Ticker,
+}
+
+impl Sandbox {
+    /// Sets the sandbox up: reserves the pool's address space and starts its threads.
+    pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
+        let counts = [
+            ("slots", u64::from(settings.slots)),
+            ("memory_cap", settings.memory_cap),
+            ("tick", u64::try_from(settings.tick.as_nanos()).unwrap_or(u64::MAX)),
+            ("guest_threads", settings.guest_threads as u64),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
+            return Err(SandboxError::Zero(name));
+        }
+        let (engine, allocation) = build_engine(&settings)?;
+        Ok(Self {
+            cache: settings.cache_dir.as_deref().and_then(|dir| CompiledCache::open(dir, &engine)),
+            threads: GuestThreads::start(settings.guest_threads)?,
+            slots: Arc::new(Semaphore::new(
+                usize::try_from(settings.slots).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            _ticker: Ticker::start(engine.clone(), settings.tick)?,
+            tools: Mutex::default(),
+            allocation,
+            engine,
+            settings,
+        })
+    }
+
+    /// How instances get their memory.
+    pub fn allocation(&self) -> Allocation {
+        self.allocation
+    }
+
+    /// Loads a tool and links it with the granted capabilities.
+    ///
+    /// Reads the file each time, so a replaced file is a new tool, and compiles what it has not seen before: call it
+    /// off the async threads. The same content with the same grants is loaded once.
+    pub fn load(&self, path: &Path, grants: &Grants) -> Result<Arc<Tool>, LoadError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        // Held while compiling, so that a thousand nodes starting the same step compile it once.
+        let mut tools = self.tools.lock();
+        if let Some(tool) = tools.get(&(digest, grants.clone())) {
+            return Ok(Arc::clone(tool));
+        }
+        let tool = Arc::new(self.prepare(path, &bytes, digest, grants)?);
+        tools.insert((digest, grants.clone()), Arc::clone(&tool));
+        Ok(tool)
+    }
+
+    fn prepare(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        digest: [u8; 32],
+        grants: &Grants,
+    ) -> Result<Tool, LoadError> {
+        let outline =
+            read_outline(bytes).map_err(|source| LoadError::NotATool { path: path.to_owned(), source })?;
+        check_outline(path, &outline, grants)?;
+        let component = self.compile(path, bytes, &digest)?;
+        let pre = linker(&self.engine, grants)
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(|error| LoadError::Link { path: path.to_owned(), reason: format!("{error:#}") })?;
+        let plugin = PluginPre::new(pre).map_err(|error| LoadError::NoRun {
+            path: path.to_owned(),
+            reason: Some(format!("{error:#}")),
+        })?;
+        Ok(Tool { path: path.to_owned(), digest, manifest: outline.manifest, grants: grants.clone(), plugin })
+    }
+
+    fn compile(&self, path: &Path, bytes: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(&self.engine, digest)) {
+            return Ok(component);
+        }
+        let component = Component::from_binary(&self.engine, bytes)
+            .map_err(|error| LoadError::Compile { path: path.to_owned(), reason: format!("{error:#}") })?;
+        if let Some(cache) = &self.cache {
+            cache.write(digest, &component);
+        }
+        Ok(component)
+    }
+}
+
+fn check_outline(path: &Path, outline: &ComponentOutline, grants: &Grants) -> Result<(), LoadError> {
+    let missing = missing_imports(outline, grants);
+    if !missing.is_empty() {
+        return Err(LoadError::Imports { path: path.to_owned(), missing });
+    }
+    if !exports_tool(outline) {
+        return Err(LoadError::NoRun { path: path.to_owned(), reason: None });
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("settings", &self.settings)
+            .field("allocation", &self.allocation)
+            .field("loaded", &self.tools.lock().len())
+            .finish_non_exhaustive()
+    }
+}
