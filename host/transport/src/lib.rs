@@ -1,0 +1,17 @@
+//! Hosts, bytes and processes: SSH connections with file transfer, and local process trees with a proved stop.
+//!
+//! The crate knows nothing of jobs. It is the only one that names libssh2, and no libssh2 type is in its API
+//! (architecture §8). Work is stopped by a [`StopToken`] whose level only rises; output goes to an [`OutputSink`]
+//! as it arrives.
+
+mod exit;
+mod output;
+pub mod process;
+mod secret;
+
+mod stop;
+
+pub use exit::{Exit, StopOutcome};
+pub use output::OutputSink;
+pub use secret::Secret;
+pub use stop::{StopHandle, StopLevel, StopToken};
