@@ -94,7 +94,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     staged_with(path, bytes, mode)?.commit()
 }
 
-/// As [`write`], and returns only when the file would survive a power loss.
+/// As [`write()`], and returns only when the file would survive a power loss.
 pub fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     staged_with(path, bytes, mode)?.commit_synced()
 }

@@ -34,7 +34,7 @@ pub use journal::{JOURNAL_VERSION, Journal, JournalContent, journals, read_journ
 pub use layout::{Home, JobDir};
 pub use lock::{JobLock, LockScope};
 pub use names::{MAX_FILE_NAME, base_name, safe_component};
-pub use node_input::{NodeInput, OpInput};
+pub use node_input::NodeInput;
 pub use node_output::NodeOutput;
 pub use node_state::NodeState;
 pub use op_output::{MAX_OP_OUTPUT, fill_defaults, read_op_output};

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How long an update waits for another process that updates the same file. Updates take milliseconds.
-const UPDATE_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const UPDATE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A node as the keys of all stores need it: files by [`NodeKey`], documents by resource id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,0 +1,82 @@
+//! A one-shot group: all phases at the same time, each through all its nodes (`spec/execution.md` §6.2).
+
+use std::sync::Arc;
+
+use autoexec_events::Level;
+use autoexec_model::{GroupNo, Node, one_shot_width};
+use autoexec_plan::{PlannedGroup, PlannedPhase};
+use tokio::task::JoinSet;
+
+use super::feeder::{Feeder, is_mine, next_node};
+use super::{RunningPhase, Shared, position};
+use crate::dispatcher::SchedulerMessage;
+use crate::ports::{NodeList, NodeScope};
+
+/// Runs the group; returns how many of its phases were started.
+pub(super) async fn run(shared: &Arc<Shared>, group: PlannedGroup) -> u64 {
+    let mut phases = JoinSet::new();
+    let mut started = 0;
+    for phase in group.phases {
+        if !shared.gate().is_open() {
+            break;
+        }
+        let scope = NodeScope::Phase(group.number, phase.phase.name.clone());
+        let position = position(group.number, &phase);
+        match shared.nodes.open(&scope).await {
+            Ok(nodes) if nodes.header.total_count == 0 => {
+                let text = format!("Phase {} has no nodes and is skipped.", position.phase);
+                shared.message(Level::Info, text);
+            }
+            Ok(nodes) => {
+                started += 1;
+                phases.spawn(run_phase(Arc::clone(shared), group.number, phase, nodes));
+            }
+            Err(text) => shared.tell(SchedulerMessage::PhaseBroken { position, text }),
+        }
+    }
+    while phases.join_next().await.is_some() {}
+    started
+}
+
+async fn run_phase(shared: Arc<Shared>, group: GroupNo, phase: PlannedPhase, list: NodeList) {
+    let position = position(group, &phase);
+    let total_nodes = shared.settings.filter.node_count(list.header.total_count);
+    let width = if phase.phase.kind.is_local() { 1 } else { one_shot_width(total_nodes, phase.round_count) };
+    let running = RunningPhase {
+        position: position.clone(),
+        phase: Arc::new(phase),
+        nodes_path: list.path,
+        total_nodes: list.header.total_count,
+    };
+    let mut feeder = Feeder::start(&shared, running, total_nodes, width);
+    let planned = Arc::clone(&feeder.phase().phase);
+    if let Err(text) = shared.runners.prepare(&planned).await {
+        shared.tell(SchedulerMessage::PhaseBroken { position, text });
+        return;
+    }
+    if planned.phase.kind.is_local() {
+        if list.header.local_runner == shared.settings.runner {
+            feeder.feed(Node::local()).await;
+        }
+    } else {
+        feed_all(&shared, &mut feeder, list.nodes).await;
+    }
+    feeder.finish().await;
+}
+
+async fn feed_all(
+    shared: &Shared,
+    feeder: &mut Feeder,
+    mut nodes: Box<dyn Iterator<Item = Result<Node, String>> + Send>,
+) {
+    while let Some(node) = next_node(shared, &mut *nodes) {
+        if !is_mine(shared, &node) {
+            continue;
+        }
+        if shared.gate().is_open() {
+            feeder.feed(node).await;
+        } else {
+            feeder.skip();
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! One call of a tool, script or built-in, from its START line to its END line (`spec/execution.md` §6.7).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use autoexec_events::Level;
+use autoexec_model::native::NativeOp;
+use autoexec_model::value::Inputs;
+use autoexec_model::{Call, NodeStatus, OpId, OpStatus, Operation, Place};
+use autoexec_plan::{OperationDecision, PriorOperation, Rerun, decide_operation};
+use autoexec_store::{NodeInput, fill_defaults, read_op_output};
+use serde_json::{Map, Value};
+
+use super::{Flow, Unit, millis, operation_ref};
+use crate::dispatcher::{UnitMessageKind, UnitRequest};
+use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, UnitLog};
+
+/// What became of an operation before `failIgnore` and stops are looked at.
+enum Done {
+    Succeeded,
+    /// With the text for the node log; empty when the log has it already.
+    Failed(String),
+    Stopped {
+        proved_dead: bool,
+    },
+    /// A person has to decide whether it took effect.
+    Unknown,
+}
+
+impl Unit<'_> {
+    pub(super) async fn run_call(&mut self, operation: &Operation, call: &Call) -> Flow {
+        let started = Instant::now();
+        self.log.line(LogLine::OperationStart(operation));
+        if !operation.help.is_empty() {
+            self.log.line(LogLine::Help(&operation.help));
+        }
+        if self.node.is_local() && matches!(operation.place, Place::Target | Place::RunnerTarget) {
+            // Not this node's business; the contract wants no END line and no status.
+            return Flow::Continue;
+        }
+        let inputs = match self.resolve_call(call).await {
+            Ok(inputs) => inputs,
+            Err(problem) => {
+                let done = Done::Failed(format!("Can not resolve the inputs of {}: {problem}", operation.id));
+                return self.conclude(operation, done, started);
+            }
+        };
+        if self.is_recorded_success(operation) {
+            return self.skip(operation, call, started);
+        }
+        self.save_inputs(operation, &inputs);
+        let done = self.execute(operation, call, &inputs).await;
+        self.conclude(operation, done, started)
+    }
+
+    fn status_key(&self, operation: &Operation) -> OpId {
+        match self.iteration {
+            // Made of a valid id and a number, so it is one; the plain id is the fallback all the same.
+            Some(n) => OpId::new(format!("{}#{n}", operation.id)).unwrap_or_else(|_| operation.id.clone()),
+            None => operation.id.clone(),
+        }
+    }
+
+    fn decide(&self, operation: &Operation, rerun: Rerun) -> OperationDecision {
+        let prior = self.state.operations.get(&self.status_key(operation));
+        let prior = prior.map(|status| PriorOperation { status: *status });
+        let kind = self.teller.phase.phase.phase.kind;
+        decide_operation(prior, kind, rerun, self.teller.shared.settings.force)
+    }
+
+    fn is_recorded_success(&self, operation: &Operation) -> bool {
+        // The rerun class does not matter for a recorded success.
+        self.decide(operation, Rerun::Safe) == OperationDecision::Skip
+    }
+
+    /// An earlier run succeeded: its outputs are loaded, so that later operations can refer to them.
+    fn skip(&mut self, operation: &Operation, call: &Call, started: Instant) -> Flow {
+        if call.outputs.is_some() {
+            match read_op_output(&self.output_path(operation)) {
+                Ok(mut values) => {
+                    fill_declared(&mut values, call);
+                    self.outputs
+                        .entry(operation.id.as_str().to_owned())
+                        .or_insert_with(|| Value::Object(values));
+                }
+                Err(error) => self.warn(&format!("Can not load the outputs of {}: {error}", operation.id)),
+            }
+        }
+        self.previous = Some(OpStatus::Pending);
+        self.log.line(LogLine::OperationSkipped(operation, OpStatus::Succeed));
+        self.finish_operation(operation, OpStatus::Succeed, true, started);
+        Flow::Continue
+    }
+
+    fn output_path(&self, operation: &Operation) -> std::path::PathBuf {
+        self.teller.shared.settings.job_dir.op_output(&self.teller.node.key, &operation.id)
+    }
+
+    async fn execute(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> Done {
+        if operation.place == Place::Runner && !self.node.is_local() {
+            return Done::Failed(format!(
+                "Operation {} is of type local and can not run for a target node: use the type runner_target, or put it into a runner phase.",
+                operation.id
+            ));
+        }
+        let tool = self.teller.shared.runners.tool(operation, call);
+        if operation.place == Place::Native
+            && let Some(done) = self.try_native(operation, call, inputs, tool.is_ok()).await
+        {
+            return done;
+        }
+        let tool = match tool {
+            Ok(tool) => tool,
+            Err(problem) => return Done::Failed(problem),
+        };
+        match self.decide(operation, tool.rerun) {
+            OperationDecision::AskPerson | OperationDecision::Probe => Done::Unknown,
+            OperationDecision::Run | OperationDecision::Skip => self.run_tool(operation, call, inputs).await,
+        }
+    }
+
+    /// Runs a built-in operation; `None` when there is none of that name. An installed tool wins over the
+    /// built-in extractors, so that a site can replace them.
+    async fn try_native(
+        &mut self,
+        operation: &Operation,
+        call: &Call,
+        inputs: &Inputs,
+        is_installed: bool,
+    ) -> Option<Done> {
+        if is_installed {
+            return None;
+        }
+        let native = match NativeOp::from_operation(operation.name.tool(), inputs) {
+            Ok(native) => native?,
+            Err(problem) => return Some(Done::Failed(problem.to_string())),
+        };
+        self.prepare(operation);
+        let applied = match self.apply_native(native, operation.fail_ignore).await {
+            Ok(applied) => applied,
+            Err(problem) => return Some(Done::Failed(problem)),
+        };
+        if self.log.take_hit() {
+            return Some(Done::Failed(String::new()));
+        }
+        if call.outputs.is_some() {
+            return Some(self.keep_outputs(operation, call, applied.outputs));
+        }
+        let saved = if applied.variables_changed { self.save_output(&operation.id, None) } else { Ok(()) };
+        Some(saved.map_or_else(Done::Failed, |()| Done::Succeeded))
+    }
+
+    /// Records that the operation is about to have effects, before it has any.
+    fn prepare(&mut self, operation: &Operation) {
+        let key = self.status_key(operation);
+        self.state.operations.insert(key, OpStatus::Running);
+        self.state.current_op = Some(operation.id.clone());
+        self.state.op_pid = None;
+        self.save_state();
+        self.teller.tell(UnitMessageKind::Prepared(operation_ref(operation)));
+        // A hit belongs to the operation whose line it was (defect 74).
+        self.log.take_hit();
+    }
+
+    async fn run_tool(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> Done {
+        let job_dir = &self.teller.shared.settings.job_dir;
+        let phase = &self.teller.phase.position.phase;
+        if let Err(error) = job_dir.prepare_operation(phase, &self.teller.node.key, &operation.id) {
+            return Done::Failed(error.to_string());
+        }
+        self.prepare(operation);
+        let end = self.run_and_listen(operation, call, inputs).await;
+        self.log.end_output();
+        let hit = self.log.take_hit();
+        match end.exit {
+            OperationExit::Code(0) if hit => Done::Failed(String::new()),
+            OperationExit::Code(0) => match end.output {
+                Some(values) => self.keep_outputs(operation, call, values),
+                None if call.outputs.is_some() => self.keep_outputs(operation, call, Map::new()),
+                None => Done::Succeeded,
+            },
+            OperationExit::Code(code) => {
+                Done::Failed(format!("Operation {} ended with exit code {code}.", operation.id))
+            }
+            OperationExit::Signal(signal) => {
+                Done::Failed(format!("Operation {} was ended by signal {signal}.", operation.id))
+            }
+            OperationExit::Stopped { proved_dead } => Done::Stopped { proved_dead },
+            OperationExit::Error(problem) => Done::Failed(problem),
+        }
+    }
+
+    /// Runs the operation and meanwhile serves what the dispatcher asks of this unit.
+    async fn run_and_listen(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> OperationEnd {
+        let environment = self.teller.shared.environment.snapshot();
+        let (pids, mut started) = tokio::sync::mpsc::unbounded_channel();
+        let sink = Arc::new(UnitSink { log: Arc::clone(&self.log), pids });
+        let stop = self.stop_signal();
+        let variables = self.variables.clone();
+        let call =
+            OperationCall { operation, call, inputs, environment: &environment, node_variables: &variables };
+        // Taken out for the time of the call: the runner and the unit's state are then borrowed apart.
+        let Some(mut runner) = self.runner.take() else {
+            let exit = OperationExit::Error("the runner of this node is busy".to_owned());
+            return OperationEnd { exit, output: None };
+        };
+        let end = {
+            let mut running = runner.run(call, sink, stop);
+            loop {
+                tokio::select! {
+                    end = &mut running => break end,
+                    Some(request) = self.requests.recv() => self.take_request(request),
+                    Some(pid) = started.recv() => self.record_start(operation, pid),
+                }
+            }
+        };
+        while let Ok(request) = self.requests.try_recv() {
+            let UnitRequest::Interact(_) = &request;
+            self.take_request(request);
+        }
+        self.runner = Some(runner);
+        end
+    }
+
+    fn record_start(&mut self, operation: &Operation, pid: Option<u32>) {
+        self.state.op_pid = pid;
+        self.save_state();
+        self.teller.tell(UnitMessageKind::Started { operation: operation_ref(operation), pid });
+    }
+
+    fn keep_outputs(&mut self, operation: &Operation, call: &Call, mut values: Map<String, Value>) -> Done {
+        fill_declared(&mut values, call);
+        match self.save_output(&operation.id, Some(&values)) {
+            Ok(()) => Done::Succeeded,
+            Err(problem) => Done::Failed(format!("Can not save the outputs of {}: {problem}", operation.id)),
+        }
+    }
+
+    fn conclude(&mut self, operation: &Operation, done: Done, started: Instant) -> Flow {
+        let (status, flow) = self.judge(operation, done);
+        let recorded = match status {
+            // Stored so, an ignored failure runs again when the node does (`spec/execution.md` §6.7, 9).
+            OpStatus::Ignored | OpStatus::Aborted => OpStatus::Failed,
+            other => other,
+        };
+        if recorded == OpStatus::Failed {
+            self.drop_output(operation);
+        }
+        let key = self.status_key(operation);
+        self.state.operations.insert(key.clone(), recorded);
+        if key != operation.id {
+            // The user interface asks for the plain id: it shows the last iteration.
+            self.state.operations.insert(operation.id.clone(), recorded);
+        }
+        self.state.op_pid = None;
+        self.state.warn_count = self.log.warnings();
+        self.save_state();
+        self.previous = Some(status);
+        self.log.line(LogLine::OperationResult(operation, status));
+        self.finish_operation(operation, status, false, started);
+        flow
+    }
+
+    fn judge(&mut self, operation: &Operation, done: Done) -> (OpStatus, Flow) {
+        let aborting = self.teller.shared.gate().is_aborting();
+        match done {
+            Done::Succeeded => (OpStatus::Succeed, Flow::Continue),
+            Done::Stopped { proved_dead } => {
+                let text = if proved_dead {
+                    "The operation was stopped; none of its processes is left."
+                } else {
+                    "The operation was told to stop, but it is not proved that all of its processes are gone: look for them on the machine."
+                };
+                self.warn(text);
+                (OpStatus::Aborted, Flow::End(NodeStatus::Aborted))
+            }
+            Done::Failed(text) => {
+                if !text.is_empty() {
+                    self.error(&text);
+                }
+                match (aborting, operation.fail_ignore) {
+                    (true, _) => (OpStatus::Aborted, Flow::End(NodeStatus::Aborted)),
+                    (false, true) => {
+                        self.any_ignored = true;
+                        (OpStatus::Ignored, Flow::Continue)
+                    }
+                    (false, false) => (OpStatus::Failed, Flow::End(NodeStatus::Failed)),
+                }
+            }
+            Done::Unknown => {
+                self.error(&format!(
+                    "An earlier process died while {} ran, and its tool must not run twice. Find out whether it took effect; \
+                     then set the operation to succeed, or reset the node to run it again.",
+                    operation.id
+                ));
+                self.teller.tell(UnitMessageKind::UnknownOutcome);
+                (OpStatus::Unknown, Flow::End(NodeStatus::Failed))
+            }
+        }
+    }
+
+    /// The outputs of a failed operation are dropped, in memory and on disk (`spec/execution.md` §6.7, 8).
+    fn drop_output(&mut self, operation: &Operation) {
+        self.outputs.shift_remove(operation.id.as_str());
+        let path = self.output_path(operation);
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => self.warn(&format!("Can not remove {}: {error}", path.display())),
+        }
+    }
+
+    fn finish_operation(&self, operation: &Operation, status: OpStatus, skipped: bool, started: Instant) {
+        let millis = millis(started);
+        self.log.line(LogLine::OperationEnd(operation, millis));
+        let operation = operation_ref(operation);
+        self.teller.tell(UnitMessageKind::Operation { operation, status, skipped, millis });
+    }
+
+    /// What the input display shows; secrets are masked.
+    fn save_inputs(&self, operation: &Operation, inputs: &Inputs) {
+        let job_dir = &self.teller.shared.settings.job_dir;
+        let shown = inputs.to_display_json();
+        if let Err(error) = NodeInput::update(job_dir, &self.teller.node.key, &operation.id, shown) {
+            self.warn(&format!("Can not save the inputs of {}: {error}", operation.id));
+        }
+    }
+}
+
+fn fill_declared(values: &mut Map<String, Value>, call: &Call) {
+    let declared = call.outputs.iter().flatten();
+    fill_defaults(values, declared.map(|(name, output)| (name.as_str(), &output.default)));
+}
+
+/// What a runner writes to while an operation runs.
+struct UnitSink {
+    log: Arc<dyn UnitLog>,
+    pids: tokio::sync::mpsc::UnboundedSender<Option<u32>>,
+}
+
+impl OperationSink for UnitSink {
+    fn output(&self, bytes: &[u8]) {
+        self.log.output(bytes);
+    }
+
+    fn info(&self, level: Level, text: &str) {
+        self.log.line(LogLine::Text(level, text));
+    }
+
+    fn started(&self, pid: Option<u32>) {
+        // The unit listens as long as the operation runs.
+        let _ = self.pids.send(pid);
+    }
+
+    fn executing(&self, display: &str) {
+        self.log.line(LogLine::Execute(display));
+    }
+}

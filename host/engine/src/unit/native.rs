@@ -1,0 +1,198 @@
+//! Built-in operations (`spec/native-ops.md` §7).
+
+use autoexec_events::Level;
+use autoexec_model::OpStatus;
+use autoexec_model::native::{NativeOp, OutputKey, PatternOperator, Scope, Selector, ShellText};
+use autoexec_model::window::MaintenanceWindows;
+use autoexec_store::EnvValue;
+use serde_json::{Map, Value};
+
+use super::{Unit, outputs};
+use crate::dispatcher::UnitMessageKind;
+use crate::ports::{FailKeys, LogLine};
+
+/// Output of the value extractors.
+const EXTRACTED: &str = "extractTxtVal";
+
+/// What a built-in operation did.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// Node variables changed and have to be saved.
+    pub(super) variables_changed: bool,
+    /// Its outputs.
+    pub(super) outputs: Map<String, Value>,
+}
+
+impl Applied {
+    fn extracted(value: &str) -> Self {
+        let outputs = Map::from_iter([(EXTRACTED.to_owned(), Value::from(value))]);
+        Self { variables_changed: false, outputs }
+    }
+}
+
+impl Unit<'_> {
+    /// Applies a built-in operation. The error is a text for the node log; empty when the log has it already.
+    pub(super) async fn apply_native(
+        &mut self,
+        operation: NativeOp,
+        fail_ignore: bool,
+    ) -> Result<Applied, String> {
+        match operation {
+            NativeOp::Echo { text } => self.print(&text),
+            NativeOp::FailJob { text } => return Err(text),
+            NativeOp::Export { names, hidden } => self.export(&names, hidden),
+            NativeOp::SetEnv { name, value, scope, hidden, shell } => {
+                let value = self.evaluated(value.expose(), shell).await?;
+                return self.set_variable(&name, &value, scope, hidden);
+            }
+            NativeOp::UpdateGlobalParam { name, value } => {
+                let services = &self.teller.shared.services;
+                services.update_global_parameter(&name, value.expose()).await?;
+            }
+            NativeOp::FailKeys { operator, exclude, patterns } => {
+                let all = operator == PatternOperator::And;
+                let keys = FailKeys { patterns, all, exclude, only_warn: fail_ignore };
+                for warning in self.log.arm(&keys) {
+                    self.warn(&warning);
+                }
+            }
+            NativeOp::ExtractPreStepStatus { name, scope } => return self.extract_status(&name, scope),
+            NativeOp::MaintainWindow { windows } => self.require_window(&windows)?,
+            NativeOp::ExtractOutVal { source, selector } => return self.extract_output(&source, &selector),
+            NativeOp::GetValFromJson { text, selector } => {
+                return self.select(text.expose(), &Selector::Json(selector));
+            }
+            NativeOp::GetValFromTxt { text, selector } => {
+                return self.select(text.expose(), &Selector::Pattern(selector));
+            }
+        }
+        Ok(Applied::default())
+    }
+
+    fn print(&self, text: &str) {
+        self.log.output(text.as_bytes());
+        self.log.output(b"\n");
+        self.log.end_output();
+    }
+
+    fn info(&self, text: &str) {
+        self.log.line(LogLine::Text(Level::Info, text));
+    }
+
+    fn export(&self, names: &[String], hidden: bool) {
+        let environment = self.teller.shared.environment.snapshot();
+        for name in names {
+            match environment.get(name) {
+                Some(value) => {
+                    let (name, value) = (name.clone(), value.clone());
+                    self.teller.tell(UnitMessageKind::Export { name, value, hidden });
+                }
+                None => self.warn(&format!("The variable {name} is not set and is not exported.")),
+            }
+        }
+    }
+
+    /// A value that asks a shell for a part of it is evaluated only where the site allows it (defect 76).
+    async fn evaluated(&self, value: &str, shell: ShellText) -> Result<String, String> {
+        match shell {
+            ShellText::None => Ok(value.to_owned()),
+            ShellText::Harmless if self.teller.shared.settings.shell_in_setenv => {
+                self.teller.shared.services.evaluate_in_shell(value).await
+            }
+            ShellText::Harmless => {
+                self.warn("The value holds $( ) and is used as it is: evaluation by a shell is off (setenv.shell in conf/config.ini).");
+                Ok(value.to_owned())
+            }
+            ShellText::Refused => {
+                Err("The value holds $( ) with rm, cp or a redirection: it is not evaluated.".to_owned())
+            }
+        }
+    }
+
+    fn set_variable(
+        &mut self,
+        name: &str,
+        value: &str,
+        scope: Scope,
+        hidden: bool,
+    ) -> Result<Applied, String> {
+        match scope {
+            Scope::Node => {
+                self.variables.set(name, value, hidden);
+                Ok(Applied { variables_changed: true, ..Applied::default() })
+            }
+            Scope::Global => {
+                let shared = &self.teller.shared;
+                shared.environment.set(name, value);
+                let stored = EnvValue { value: value.to_owned(), is_hidden: hidden };
+                shared.records.set_env(name, stored).map_err(|error| error.to_string())?;
+                let (name, value) = (name.to_owned(), value.to_owned());
+                self.teller.tell(UnitMessageKind::Export { name, value, hidden });
+                Ok(Applied::default())
+            }
+        }
+    }
+
+    fn extract_status(&mut self, name: &str, scope: Scope) -> Result<Applied, String> {
+        let Some(previous) = self.previous else { return Ok(Applied::default()) };
+        let word = match previous {
+            OpStatus::Succeed | OpStatus::Ignored | OpStatus::Failed => previous.as_str(),
+            _ => OpStatus::Pending.as_str(),
+        };
+        self.set_variable(name, word, scope, false)
+    }
+
+    fn require_window(&self, windows: &MaintenanceWindows) -> Result<(), String> {
+        for problem in windows.malformed() {
+            self.warn(&problem.to_string());
+        }
+        let now = jiff::Zoned::now().datetime();
+        match windows.matching(now) {
+            Some(window) => {
+                self.log
+                    .line(LogLine::Text(Level::Fine, &format!("The time is inside the window {window}.")));
+                Ok(())
+            }
+            None => Err("The time is outside of every maintenance window.".to_owned()),
+        }
+    }
+
+    fn extract_output(&self, source: &OutputKey, selector: &Selector) -> Result<Applied, String> {
+        let (operation, key) = match source {
+            OutputKey::Data(data) => return self.select(data.expose(), selector),
+            OutputKey::Output { op_id, key } => (op_id, key),
+        };
+        let local;
+        let entry = if let Some(entry) = self.outputs.get(operation.as_str()) {
+            Some(entry)
+        } else {
+            local = outputs::local(self.teller)?;
+            local.get(operation.as_str())
+        };
+        let value = entry.and_then(|entry| entry.get(key)).filter(|value| !value.is_null());
+        let value = value
+            .ok_or_else(|| format!("Can not find node output for operation id:{operation} output:{key}"))?;
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        self.select(&text, selector)
+    }
+
+    fn select(&self, text: &str, selector: &Selector) -> Result<Applied, String> {
+        let value = match selector {
+            Selector::Json(selector) => {
+                let data: Value =
+                    serde_json::from_str(text).map_err(|_| "The data is not JSON.".to_owned())?;
+                selector.select_text(&data).map_err(|error| error.to_string())?
+            }
+            Selector::Pattern(selector) => selector
+                .select(text)
+                .map_err(|error| error.to_string())?
+                .ok_or_else(|| "Nothing matches the selector.".to_owned())?
+                .to_owned(),
+        };
+        self.info(&format!("Extracted value:{value}"));
+        Ok(Applied::extracted(&value))
+    }
+}
