@@ -154,3 +154,6 @@ fn output_address(name: &str) -> Option<(&str, &str)> {
     let (_phase, rest) = name.split_once('.')?;
     rest.rsplit_once('.')
 }
+
+#[cfg(test)]
+mod tests;

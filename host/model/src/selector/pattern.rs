@@ -73,7 +73,7 @@ mod tests {
     fn a_bad_or_endless_pattern_is_an_error() {
         let error = PatternSelector::parse("(a").unwrap_err().to_string();
         assert!(error.starts_with("selector `(a` is not a regular expression: "), "{error}");
-        let slow = PatternSelector::parse(r"(?=(x+x+)+y)x").unwrap();
+        let slow = PatternSelector::parse(r"(?:(?=x)x+x+)+[^x]\b").unwrap();
         assert!(matches!(slow.select(&"x".repeat(200)), Err(PatternSelectorError::TooSlow { .. })));
     }
 }
