@@ -1,4 +1,5 @@
 //! What a real shell makes of the text that is sent to Unix targets.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

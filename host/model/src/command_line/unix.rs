@@ -1,4 +1,5 @@
-//! Quoting for POSIX shells and csh.
+//! Quoting for POSIX shells. In csh an exclamation mark is live even in single quotes; a target whose login shell
+//! is csh has to be given the text through `sh`.
 
 /// In single quotes: nothing in it is live.
 pub(super) fn single_quoted(text: &str) -> String {

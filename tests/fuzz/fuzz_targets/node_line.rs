@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../invariants.rs"]
+#[expect(dead_code, reason = "shared by all targets")]
+mod invariants;
+
+libfuzzer_sys::fuzz_target!(|text: &str| invariants::node_line(text));
