@@ -9,6 +9,7 @@ mod output;
 pub mod process;
 mod secret;
 
+pub mod ssh;
 mod stop;
 
 pub use exit::{Exit, StopOutcome};

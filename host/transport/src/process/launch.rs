@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 
+use super::ProcessSpec;
 use super::error::ProcessError;
 use super::group::Group;
-use super::ProcessSpec;
 
 /// Another thread that forks between our closing a freshly written script and its own exec makes the script "busy"
 /// for a moment; only after this many tries is it somebody else's open file.
@@ -28,7 +28,9 @@ pub(super) struct Started {
 pub(super) async fn start(spec: &ProcessSpec) -> Result<Started, ProcessError> {
     for _ in 1..BUSY_TRIES {
         match try_start(spec) {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => tokio::time::sleep(BUSY_PAUSE).await,
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                tokio::time::sleep(BUSY_PAUSE).await
+            }
             started => return started.map_err(|error| explain(spec, error)),
         }
     }

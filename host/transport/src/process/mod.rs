@@ -51,7 +51,10 @@ pub struct ProcessSpec {
 impl std::fmt::Debug for ProcessSpec {
     /// Leaves arguments and environment out: both carry secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProcessSpec").field("program", &self.program).field("cwd", &self.cwd).finish_non_exhaustive()
+        f.debug_struct("ProcessSpec")
+            .field("program", &self.program)
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +94,9 @@ pub async fn run(
     if lingering && stopped.is_none() && stop.level() >= StopLevel::Terminate {
         stopped = Some(output.alongside(tree.stop(&stop)).await?);
     }
-    let status = tree.status.ok_or(ProcessError::StillRunning { program: tree.program.clone(), pid: tree.group.id() })?;
+    let status = tree
+        .status
+        .ok_or(ProcessError::StillRunning { program: tree.program.clone(), pid: tree.group.id() })?;
     Ok(ProcessEnd { exit: exit_of(status), stopped })
 }
 
@@ -113,7 +118,11 @@ struct Tree {
 
 impl Tree {
     /// True when the process ended by itself, false when it was told to stop first.
-    async fn ended_before_stop(&mut self, output: &mut Output, stop: &StopToken) -> Result<bool, ProcessError> {
+    async fn ended_before_stop(
+        &mut self,
+        output: &mut Output,
+        stop: &StopToken,
+    ) -> Result<bool, ProcessError> {
         output
             .alongside(async {
                 tokio::select! {

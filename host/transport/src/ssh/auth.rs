@@ -1,0 +1,188 @@
+//! Logging in.
+
+use std::path::Path;
+
+use ssh2::{KeyboardInteractivePrompt, Prompt};
+
+use super::error::SshErrorKind;
+use super::link::{Failure, Link, Patience};
+use super::settings::{SshAuth, SshTarget};
+use crate::secret::Secret;
+
+/// A server may ask as often as it likes; ours is one password.
+const MAX_ROUNDS: u32 = 8;
+
+/// Tries the target's ways to log in, in their order, as far as the server offers them.
+pub(super) fn log_in(link: &Link, target: &SshTarget, patience: &Patience<'_>) -> Result<(), SshErrorKind> {
+    let mut offered = offers(link, target, patience)?;
+    let mut attempt = Attempt { link, user: &target.user, patience, tried: Vec::new() };
+    for auth in &target.auth {
+        if link.session().authenticated() {
+            break;
+        }
+        if !offered.iter().any(|method| serves(auth, method)) && !attempt.tried.is_empty() {
+            // A server that wants a key and then a password offers the password only after the key.
+            offered = offers(link, target, patience)?;
+        }
+        attempt.with(auth, &offered)?;
+    }
+    if link.session().authenticated() {
+        return Ok(());
+    }
+    Err(SshErrorKind::Auth { tried: attempt.tried, offered })
+}
+
+fn offers(link: &Link, target: &SshTarget, patience: &Patience<'_>) -> Result<Vec<String>, SshErrorKind> {
+    let methods = link
+        .drive(patience, None, || link.auth_methods(&target.user))
+        .map_err(|failure| failure.during(super::Step::Auth))?;
+    Ok(methods.split(',').filter(|method| !method.is_empty()).map(printable).collect())
+}
+
+fn printable(method: &str) -> String {
+    method.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+}
+
+fn serves(auth: &SshAuth, method: &str) -> bool {
+    match auth {
+        SshAuth::Password(_) => matches!(method, "password" | "keyboard-interactive"),
+        SshAuth::KeyFile { .. } | SshAuth::Agent => method == "publickey",
+    }
+}
+
+struct Attempt<'a> {
+    link: &'a Link,
+    user: &'a str,
+    patience: &'a Patience<'a>,
+    tried: Vec<String>,
+}
+
+impl Attempt<'_> {
+    fn with(&mut self, auth: &SshAuth, offered: &[String]) -> Result<(), SshErrorKind> {
+        let offers = |wanted: &str| offered.iter().any(|method| method == wanted);
+        match auth {
+            // One of the two, not both: each failure counts towards the account's lock-out.
+            SshAuth::Password(password) if offers("password") => self.password(password),
+            SshAuth::Password(password) if offers("keyboard-interactive") => self.keyboard(password),
+            SshAuth::Password(_) => self.pass_over("password (not offered)".to_owned()),
+            SshAuth::KeyFile { path, passphrase } if offers("publickey") => {
+                self.key(path, passphrase.as_ref())
+            }
+            SshAuth::KeyFile { path, .. } => self.pass_over(format!("key {} (not offered)", path.display())),
+            SshAuth::Agent if offers("publickey") => self.agent(),
+            SshAuth::Agent => self.pass_over("agent (not offered)".to_owned()),
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "one arm of a match whose other arms can fail")]
+    fn pass_over(&mut self, what: String) -> Result<(), SshErrorKind> {
+        self.tried.push(what);
+        Ok(())
+    }
+
+    /// A refusal is noted; only a broken or overdue connection is an error.
+    fn note(&mut self, what: String, result: Result<(), Failure>) -> Result<(), SshErrorKind> {
+        match result {
+            Ok(()) => self.tried.push(what),
+            Err(Failure::Kind(kind)) => return Err(kind),
+            Err(Failure::Fault(fault)) if self.link.is_broken() => {
+                return Err(Failure::Fault(fault).during(super::Step::Auth));
+            }
+            Err(Failure::Fault(fault)) => self.tried.push(format!("{what} ({})", fault.detail)),
+        }
+        Ok(())
+    }
+
+    fn password(&mut self, password: &Secret) -> Result<(), SshErrorKind> {
+        let session = self.link.session();
+        let result =
+            self.link.drive(self.patience, None, || session.userauth_password(self.user, password.expose()));
+        self.note("password".to_owned(), result)
+    }
+
+    fn keyboard(&mut self, password: &Secret) -> Result<(), SshErrorKind> {
+        let session = self.link.session();
+        let mut answers = Answers { password, rounds: 0 };
+        let result = self
+            .link
+            .drive(self.patience, None, || session.userauth_keyboard_interactive(self.user, &mut answers));
+        self.note("keyboard-interactive".to_owned(), result)
+    }
+
+    fn key(&mut self, path: &Path, passphrase: Option<&Secret>) -> Result<(), SshErrorKind> {
+        let what = format!("key {}", path.display());
+        if let Err(error) = std::fs::File::open(path) {
+            return self.pass_over(format!("{what} (cannot be read: {error})"));
+        }
+        let session = self.link.session();
+        let passphrase = passphrase.map(Secret::expose);
+        let result = self
+            .link
+            .drive(self.patience, None, || session.userauth_pubkey_file(self.user, None, path, passphrase));
+        self.note(what, result)
+    }
+
+    fn agent(&mut self) -> Result<(), SshErrorKind> {
+        let listed = self.link.session().agent().and_then(|mut agent| {
+            agent.connect()?;
+            agent.list_identities()?;
+            let identities = agent.identities()?;
+            Ok((agent, identities))
+        });
+        let (agent, identities) = match listed {
+            Ok(listed) => listed,
+            Err(error) => return self.pass_over(format!("agent (cannot be used: {})", error.message())),
+        };
+        if identities.is_empty() {
+            return self.pass_over("agent (it has no keys)".to_owned());
+        }
+        for identity in &identities {
+            let result = self.link.drive(self.patience, None, || agent.userauth(self.user, identity));
+            self.note(format!("agent key {:?}", identity.comment()), result)?;
+            if self.link.session().authenticated() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers hidden prompts with the password and shown ones with nothing.
+struct Answers<'a> {
+    password: &'a Secret,
+    rounds: u32,
+}
+
+impl KeyboardInteractivePrompt for Answers<'_> {
+    fn prompt<'a>(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+        self.rounds += 1;
+        let answer = |prompt: &Prompt<'a>| {
+            let hidden = !prompt.echo && self.rounds <= MAX_ROUNDS;
+            if hidden { self.password.expose().to_owned() } else { String::new() }
+        };
+        prompts.iter().map(answer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hidden_prompts_get_the_password() {
+        let password = Secret::new("pw".to_owned());
+        let mut answers = Answers { password: &password, rounds: 0 };
+        let prompts = [
+            Prompt { text: "Password: ".into(), echo: false },
+            Prompt { text: "Token: ".into(), echo: true },
+        ];
+        assert_eq!(answers.prompt("u", "", &prompts), ["pw", ""]);
+        answers.rounds = MAX_ROUNDS;
+        assert_eq!(answers.prompt("u", "", &prompts), ["", ""]);
+    }
+
+    #[test]
+    fn a_hostile_method_name_is_made_printable() {
+        assert_eq!(printable("a\x1b[2Jé"), "a?[2J?");
+    }
+}

@@ -1,0 +1,302 @@
+//! A connection as its users see it, and the thread behind it.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::time::Instant;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::error::{SshError, SshErrorKind, Step};
+use super::exec::{self, ExecRequest, RemoteEnd};
+use super::files::{self, RemoteDir};
+use super::link::{Cancel, Link, Patience, local};
+use super::remote::{self, RemoteCommand, RemotePid};
+use super::settings::{SshSettings, SshTarget};
+use super::upload::{self, UploadEntry};
+use crate::exit::StopOutcome;
+use crate::output::OutputSink;
+use crate::stop::{StopLevel, StopToken};
+
+/// libssh2 and our own frames need far less; a thousand connections should not reserve gigabytes.
+const STACK: usize = 512 * 1024;
+
+type Job = Box<dyn FnOnce(&Worker) + Send>;
+
+/// An authenticated connection to one account. Operations are done one at a time; dropping it closes the connection,
+/// after the operation under way has been stopped.
+#[derive(Debug)]
+pub struct SshConnection {
+    jobs: Sender<Job>,
+    wake: Arc<EventFd>,
+    target: String,
+}
+
+/// What the thread owns.
+pub(super) struct Worker {
+    pub(super) link: Link,
+    pub(super) target: SshTarget,
+    pub(super) settings: Arc<SshSettings>,
+    wake: Arc<EventFd>,
+}
+
+impl Worker {
+    /// A further connection to the same address and account, for a stop that cannot use this one.
+    pub(super) fn another_link(&self, cancel: &Cancel) -> Result<Link, SshErrorKind> {
+        let limit = self.settings.connect_timeout;
+        let failed = |error: &std::io::Error| SshErrorKind::Connect { tried: error.to_string() };
+        let address = self.link.peer().map_err(|error| failed(&error))?;
+        let patience = Patience::new(Step::Connect, limit, cancel, None);
+        let socket = TcpStream::connect_timeout(&address, limit).map_err(|error| failed(&error))?;
+        Link::establish(socket, &self.target, &self.settings, Arc::clone(&self.wake), &patience)
+    }
+}
+
+/// Tells the thread when its caller has gone away.
+struct Presence {
+    abandoned: Arc<AtomicBool>,
+    wake: Arc<EventFd>,
+    answered: bool,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.abandoned.store(true, Ordering::Release);
+            ring(&self.wake);
+        }
+    }
+}
+
+fn ring(wake: &EventFd) {
+    // It fails only when the counter is full, and then the thread is awake anyway.
+    let _ = wake.write(1);
+}
+
+impl SshConnection {
+    /// Starts the thread on a connected socket and waits until it is logged in.
+    pub(super) async fn start(
+        socket: TcpStream,
+        target: &SshTarget,
+        settings: Arc<SshSettings>,
+        slot: OwnedSemaphorePermit,
+        stop: &StopToken,
+    ) -> Result<Self, SshErrorKind> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake = EventFd::from_value_and_flags(0, flags).map_err(|error| local("an event", &error))?;
+        let wake = Arc::new(wake);
+        let (jobs, queue) = mpsc::channel();
+        let (logged_in, reply) = oneshot::channel();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
+        let presence = Presence { abandoned, wake: Arc::clone(&wake), answered: false };
+        let connection = Self { jobs, wake: Arc::clone(&wake), target: target.to_string() };
+        let target = target.clone();
+        let serve = move || {
+            let patience =
+                Patience::new(Step::Connect, settings.connect_timeout, &cancel, Some(StopLevel::Terminate));
+            match Link::establish(socket, &target, &settings, Arc::clone(&wake), &patience) {
+                Ok(link) => {
+                    if logged_in.send(Ok(())).is_ok() {
+                        work(&Worker { link, target, settings, wake }, &queue);
+                    }
+                }
+                Err(kind) => {
+                    let _ = logged_in.send(Err(kind));
+                }
+            }
+            drop(slot);
+        };
+        let thread = std::thread::Builder::new().name("ssh".to_owned()).stack_size(STACK);
+        thread.spawn(serve).map_err(|error| local("a thread", &error))?;
+        await_reply(reply, presence, stop).await?;
+        Ok(connection)
+    }
+
+    /// Runs a plain exec request. Stdout and stderr go to `sink` in the order in which they arrive.
+    ///
+    /// At [`StopLevel::Terminate`] the channel is closed, and nothing is known about the command's processes; use
+    /// [`Self::run`] for commands that must be stopped for certain. A server that closes the channel without naming
+    /// an exit code is taken for exit code 0, because libssh2 does not tell; `run` has a report of its own.
+    pub async fn exec(
+        &mut self,
+        request: ExecRequest,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+    ) -> Result<RemoteEnd, SshError> {
+        self.call(stop, move |worker, cancel| {
+            let settings = &worker.settings;
+            exec::exec(&worker.link, &request, &*sink, cancel, settings.write_timeout, settings.read_timeout)
+        })
+        .await
+    }
+
+    /// Runs a command in a directory of a POSIX target, in its own process group, with empty input. `on_start` is
+    /// called on the connection's thread as soon as the group is known.
+    ///
+    /// At [`StopLevel::Terminate`] the group gets TERM each second, then KILL after [`super::REMOTE_GRACE`]; at
+    /// [`StopLevel::Kill`] it gets KILL at once. A command silent for longer than the read timeout is stopped
+    /// likewise and fails. A descendant that keeps the output open after the command has ended is waited for
+    /// [`super::REMOTE_LINGER`] and then left alone.
+    pub async fn run(
+        &mut self,
+        command: RemoteCommand,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+        on_start: impl FnOnce(RemotePid) + Send + 'static,
+    ) -> Result<RemoteEnd, SshError> {
+        self.call(stop, move |worker, cancel| {
+            remote::run(worker, &command, &*sink, cancel, Box::new(on_start)).map_err(|kind| match kind {
+                SshErrorKind::RemoteDirectory { .. } => {
+                    SshErrorKind::RemoteDirectory { dir: command.dir.clone() }
+                }
+                other => other,
+            })
+        })
+        .await
+    }
+
+    /// Stops a process group that an earlier connection of the same account started.
+    pub async fn stop_group(&mut self, pid: RemotePid, stop: &StopToken) -> Result<StopOutcome, SshError> {
+        self.call(stop, move |worker, cancel| {
+            if pid.group <= 1 {
+                let detail = format!("{} would hit other processes", pid.group);
+                return Err(SshErrorKind::Invalid { what: "process group", detail });
+            }
+            let proved_dead = remote::stop_group(worker, pid.group, cancel, None)?;
+            Ok(StopOutcome { proved_dead })
+        })
+        .await
+    }
+
+    /// Makes a new directory under `/tmp` that only this account can enter, named `prefix` plus a random ending
+    /// (defects 48, 49). The prefix may hold ASCII letters, digits, `.`, `_` and `-`.
+    pub async fn make_private_dir(&mut self, prefix: &str, stop: &StopToken) -> Result<RemoteDir, SshError> {
+        let prefix = prefix.to_owned();
+        self.call(stop, move |worker, cancel| files::make_private_dir(worker, &prefix, cancel)).await
+    }
+
+    /// Removes a directory with all it holds and waits until it is gone (defect 50).
+    pub async fn remove_dir(&mut self, dir: &RemoteDir, stop: &StopToken) -> Result<(), SshError> {
+        let dir = dir.clone();
+        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, cancel)).await
+    }
+
+    /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents
+    /// are created, existing files replaced, modes set exactly. A failure leaves what was already written.
+    pub async fn upload_tree(
+        &mut self,
+        entries: Vec<UploadEntry>,
+        dir: &str,
+        stop: &StopToken,
+    ) -> Result<(), SshError> {
+        let dir = dir.to_owned();
+        self.call(stop, move |worker, cancel| upload::upload(worker, &entries, &dir, cancel)).await
+    }
+
+    /// Fetches a file of at most `max_bytes` to a temporary name beside `local` and renames it. Returns its length,
+    /// or none when there is no such remote file.
+    pub async fn download(
+        &mut self,
+        remote: &str,
+        local: &Path,
+        max_bytes: u64,
+        stop: &StopToken,
+    ) -> Result<Option<u64>, SshError> {
+        let (remote, local) = (remote.to_owned(), local.to_owned());
+        self.call(stop, move |worker, cancel| files::download(worker, &remote, &local, max_bytes, cancel))
+            .await
+    }
+
+    /// Reads a file of at most `max_bytes`; none when there is no such file.
+    pub async fn read_file(
+        &mut self,
+        remote: &str,
+        max_bytes: u64,
+        stop: &StopToken,
+    ) -> Result<Option<Vec<u8>>, SshError> {
+        let remote = remote.to_owned();
+        self.call(stop, move |worker, cancel| files::read_file(worker, &remote, max_bytes, cancel)).await
+    }
+
+    /// `user@host:port`.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    async fn call<T: Send + 'static>(
+        &mut self,
+        stop: &StopToken,
+        operation: impl FnOnce(&Worker, &Cancel) -> Result<T, SshErrorKind> + Send + 'static,
+    ) -> Result<T, SshError> {
+        let (answer, reply) = oneshot::channel();
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
+        let job = Box::new(move |worker: &Worker| {
+            let _ = answer.send(operation(worker, &cancel));
+        });
+        let presence = Presence { abandoned, wake: Arc::clone(&self.wake), answered: false };
+        let result = match self.jobs.send(job) {
+            Ok(()) => {
+                ring(&self.wake);
+                await_reply(reply, presence, stop).await
+            }
+            Err(_) => Err(thread_gone()),
+        };
+        result.map_err(|kind| SshError::new(&self.target, kind))
+    }
+}
+
+impl Drop for SshConnection {
+    fn drop(&mut self) {
+        // The queue has to be seen closed when the thread wakes.
+        let (closed, _) = mpsc::channel();
+        self.jobs = closed;
+        ring(&self.wake);
+    }
+}
+
+/// Waits for the thread's answer and wakes it whenever the stop level rises.
+async fn await_reply<T>(
+    mut reply: oneshot::Receiver<Result<T, SshErrorKind>>,
+    mut presence: Presence,
+    stop: &StopToken,
+) -> Result<T, SshErrorKind> {
+    let mut level = StopLevel::Run;
+    loop {
+        tokio::select! {
+            answer = &mut reply => {
+                presence.answered = true;
+                return answer.unwrap_or_else(|_| Err(thread_gone()));
+            }
+            () = stop.above(level) => {
+                level = stop.level();
+                ring(&presence.wake);
+            }
+        }
+    }
+}
+
+fn thread_gone() -> SshErrorKind {
+    SshErrorKind::ConnectionLost { step: Step::Start, detail: "the connection is closed".to_owned() }
+}
+
+fn work(worker: &Worker, queue: &Receiver<Job>) {
+    let opened = Instant::now();
+    loop {
+        match queue.try_recv() {
+            Ok(job) => job(worker),
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                if let Err(error) = worker.link.rest() {
+                    tracing::warn!(target = %worker.target, %error, "a connection thread cannot wait");
+                    break;
+                }
+            }
+        }
+    }
+    tracing::debug!(target = %worker.target, seconds = opened.elapsed().as_secs(), "connection closed");
+}

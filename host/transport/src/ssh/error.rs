@@ -1,0 +1,284 @@
+//! Why an SSH operation failed. No text holds a secret.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// An SSH error with the account it is about.
+#[derive(Debug, Error)]
+#[error("{target}: {kind}")]
+pub struct SshError {
+    target: String,
+    kind: Box<SshErrorKind>,
+}
+
+impl SshError {
+    pub(super) fn new(target: &impl fmt::Display, kind: SshErrorKind) -> Self {
+        Self { target: target.to_string(), kind: Box::new(kind) }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> &SshErrorKind {
+        &self.kind
+    }
+
+    /// `user@host:port`.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+/// The part of an exchange that was going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Waiting for a name server and for TCP.
+    Connect,
+    /// Key exchange.
+    Handshake,
+    /// Authentication.
+    Auth,
+    /// Opening a channel and starting a command.
+    Start,
+    /// Sending data.
+    Send,
+    /// Waiting for output.
+    Output,
+    /// Closing a channel.
+    Close,
+    /// File transfer over SFTP.
+    Sftp,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Handshake => "the key exchange",
+            Self::Auth => "authentication",
+            Self::Start => "starting a command",
+            Self::Send => "sending data",
+            Self::Output => "waiting for output",
+            Self::Close => "closing a channel",
+            Self::Sftp => "a file transfer (SFTP)",
+        })
+    }
+}
+
+/// The kinds of SSH errors.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SshErrorKind {
+    /// The name has no address.
+    #[error("the host name cannot be resolved: {source}; check the name and the name server")]
+    Resolve {
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// No address accepted a TCP connection.
+    #[error("cannot connect ({tried}); check address, port and firewall, and that sshd runs")]
+    Connect {
+        /// Each address with its error.
+        tried: String,
+    },
+    /// A limit passed.
+    #[error("timed out after {limit:?} in {step}")]
+    Timeout {
+        /// Where.
+        step: Step,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The peers could not agree, or the peer is no SSH server.
+    #[error("the key exchange failed: {detail}")]
+    Handshake {
+        /// What libssh2 said.
+        detail: String,
+    },
+    /// The host has no line in the known-hosts file.
+    #[error("the host key is not known: {file} has no line for this host (it shows {key_type} {fingerprint}); compare \
+             the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub) and add its key",
+            file = .file.display())]
+    HostKeyUnknown {
+        /// The known-hosts file.
+        file: PathBuf,
+        /// Type of the key shown.
+        key_type: String,
+        /// Its fingerprint, as OpenSSH prints it.
+        fingerprint: String,
+    },
+    /// The host shows another key than the recorded one.
+    #[error("THE HOST KEY HAS CHANGED: {file} line {line} has {known_type} {known}, the host shows {key_type} \
+             {fingerprint}. Somebody may be listening in, or the host was installed anew. Nothing was sent. If the \
+             new key is right, remove that line and connect again", file = .file.display())]
+    HostKeyChanged {
+        /// The known-hosts file.
+        file: PathBuf,
+        /// Line of the recorded key, from 1.
+        line: usize,
+        /// Type of the recorded key.
+        known_type: String,
+        /// Fingerprint of the recorded key.
+        known: String,
+        /// Type of the key shown.
+        key_type: String,
+        /// Fingerprint of the key shown.
+        fingerprint: String,
+    },
+    /// The key shown is marked `@revoked`.
+    #[error("the host key {fingerprint} is revoked by {file} line {line}; do not connect until the host has a new key",
+            file = .file.display())]
+    HostKeyRevoked {
+        /// The known-hosts file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Fingerprint of the key shown.
+        fingerprint: String,
+    },
+    /// The known-hosts file cannot be read or written.
+    #[error("the known-hosts file {file} cannot be {action}: {source}", file = .file.display())]
+    KnownHosts {
+        /// The file.
+        file: PathBuf,
+        /// What was tried: `read`, `locked`, `written`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No method logged in.
+    #[error("login refused; tried {tried}; the server offers {offered}", tried = list(.tried), offered = list(.offered))]
+    Auth {
+        /// Methods tried or passed over, with the reason.
+        tried: Vec<String>,
+        /// Methods the server offers.
+        offered: Vec<String>,
+    },
+    /// The server refused to open another channel.
+    #[error("the server refused a session: {detail}; its MaxSessions may be too low")]
+    SessionRefused {
+        /// What libssh2 said.
+        detail: String,
+    },
+    /// A channel operation failed.
+    #[error("{step} failed: {detail}")]
+    Channel {
+        /// Where.
+        step: Step,
+        /// What libssh2 said.
+        detail: String,
+    },
+    /// The connection broke or was closed.
+    #[error("the connection was lost in {step}: {detail}")]
+    ConnectionLost {
+        /// Where.
+        step: Step,
+        /// What is known.
+        detail: String,
+    },
+    /// The operation was told to stop.
+    #[error("stopped")]
+    Stopped,
+    /// The account's shell did not run our script.
+    #[error("the remote shell did not start the command{}", said(.output))]
+    NotStarted {
+        /// What it wrote instead, shortened.
+        output: String,
+    },
+    /// The remote shell went away without reporting how the command ended.
+    #[error(
+        "the remote shell ended without reporting an exit code; whether the command took effect is not known"
+    )]
+    NoExit,
+    /// The directory to run in is not there or cannot be entered.
+    #[error("cannot change to the remote directory {dir}; it is missing or not accessible to this user")]
+    RemoteDirectory {
+        /// The directory.
+        dir: String,
+    },
+    /// A request that cannot be expressed.
+    #[error("{what}: {detail}")]
+    Invalid {
+        /// The field.
+        what: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file operation failed on the target.
+    #[error("{action} failed on the target (exit code {code}){}", said(.message))]
+    Remote {
+        /// What was done, with its path.
+        action: String,
+        /// Exit code of the remote command.
+        code: i32,
+        /// What it wrote to stderr, shortened.
+        message: String,
+    },
+    /// A local file cannot be read or written.
+    #[error("local file {path}: {source}", path = .path.display())]
+    LocalFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A remote file is larger than the caller takes.
+    #[error("remote file {path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A remote path is there but no regular file.
+    #[error("remote path {path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: String,
+    },
+    /// This machine could not provide what a connection needs (thread, descriptor, random numbers).
+    #[error("cannot set up {what} for a connection: {detail}")]
+    Local {
+        /// What was needed.
+        what: &'static str,
+        /// What the system said.
+        detail: String,
+    },
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() { "nothing".to_owned() } else { items.join(", ") }
+}
+
+fn said(output: &str) -> String {
+    let text = output.trim();
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// The end of a peer's message as a text fit for one error line: bounded, control characters replaced.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    const LIMIT: usize = 500;
+    let tail = bytes.get(bytes.len().saturating_sub(LIMIT)..).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(tail);
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_bounded_and_printable() {
+        assert_eq!(excerpt(b"  a\x1b[31m\nb\n"), "a [31m b");
+        assert_eq!(excerpt(&[b'x'; 4000]).len(), 500);
+    }
+
+    #[test]
+    fn texts_name_the_account_and_what_to_do() {
+        let kind = SshErrorKind::Auth { tried: vec!["password".into()], offered: vec![] };
+        let text = SshError::new(&"app@h:22", kind).to_string();
+        assert_eq!(text, "app@h:22: login refused; tried password; the server offers nothing");
+    }
+}

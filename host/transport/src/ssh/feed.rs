@@ -1,0 +1,79 @@
+//! A remote command's input as a `Write`, for producers that write a stream themselves.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
+
+use super::error::SshErrorKind;
+use super::exec::Conversation;
+use super::link::{Link, Patience};
+
+/// What happened to a feed. It outlives the feed, which its producer owns.
+#[derive(Default)]
+pub(super) struct Outcome {
+    failed: RefCell<Option<SshErrorKind>>,
+    remote_ended: Cell<bool>,
+    shut: Cell<bool>,
+}
+
+impl Outcome {
+    /// Lets nothing through any more: producers like to finish a stream when they are dropped, and an unfinished one
+    /// must not look finished.
+    pub(super) fn shut(&self) {
+        self.shut.set(true);
+    }
+
+    /// The connection's error, if it had one.
+    pub(super) fn take_error(&self) -> Option<SshErrorKind> {
+        self.failed.take()
+    }
+
+    /// True when the remote command ended before its input did.
+    pub(super) fn remote_ended(&self) -> bool {
+        self.remote_ended.get()
+    }
+}
+
+/// Writes to a conversation.
+pub(super) struct Feed<'a, 'c> {
+    link: &'a Link,
+    conversation: &'a mut Conversation,
+    patience: Patience<'c>,
+    outcome: &'a Outcome,
+}
+
+impl<'a, 'c> Feed<'a, 'c> {
+    pub(super) fn new(
+        link: &'a Link,
+        conversation: &'a mut Conversation,
+        patience: Patience<'c>,
+        outcome: &'a Outcome,
+    ) -> Self {
+        Self { link, conversation, patience, outcome }
+    }
+}
+
+impl Write for Feed<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.outcome.shut.get() {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the stream was given up"));
+        }
+        if self.conversation.exit.is_some() || self.conversation.ended {
+            self.outcome.remote_ended.set(true);
+            self.outcome.shut();
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote command has ended"));
+        }
+        match self.conversation.send(self.link, bytes, &mut self.patience, &mut |_| {}) {
+            Ok(()) => Ok(bytes.len()),
+            Err(kind) => {
+                let error = io::Error::other(kind.to_string());
+                self.outcome.failed.replace(Some(kind));
+                self.outcome.shut();
+                Err(error)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,465 @@
+//! One libssh2 session on one socket, driven without blocking from the thread that owns it.
+
+use std::cell::Cell;
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use libssh2_sys as raw;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use ssh2::{BlockDirections, Channel, ErrorCode, Session};
+
+use super::auth;
+use super::error::{SshErrorKind, Step};
+use super::host_key;
+use super::settings::{SshSettings, SshTarget};
+use crate::output::with_buffer;
+use crate::stop::{StopLevel, StopToken};
+
+/// How long a blocked step sleeps at most while another channel of the session has to be served as well: the blocked
+/// step may have taken that channel's packets off the socket, so that the socket would not wake us for them.
+const SHARED_NAP: Duration = Duration::from_millis(20);
+/// `LIBSSH2_ERROR_SOCKET_NONE`, which the binding does not name.
+const SOCKET_NONE: i32 = -1;
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What may end an operation early: the caller's stop token, or the caller having gone away.
+pub(super) struct Cancel {
+    stop: StopToken,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Cancel {
+    pub(super) fn new(stop: StopToken, abandoned: Arc<AtomicBool>) -> Self {
+        Self { stop, abandoned }
+    }
+
+    pub(super) fn level(&self) -> StopLevel {
+        if self.abandoned.load(Ordering::Acquire) { StopLevel::Kill } else { self.stop.level() }
+    }
+}
+
+/// How long a step may take, and which stop level ends it.
+pub(super) struct Patience<'a> {
+    step: Step,
+    limit: Duration,
+    until: Instant,
+    cancel: &'a Cancel,
+    ends_at: Option<StopLevel>,
+}
+
+impl<'a> Patience<'a> {
+    /// Ends at `level`; with none, only by time.
+    pub(super) fn new(step: Step, limit: Duration, cancel: &'a Cancel, level: Option<StopLevel>) -> Self {
+        Self { step, limit, until: Instant::now() + limit, cancel, ends_at: level }
+    }
+
+    /// The same limit and moment for another step of the same whole.
+    pub(super) fn at(&self, step: Step) -> Self {
+        Self { step, ..*self }
+    }
+
+    /// Starts the limit again: there was progress.
+    pub(super) fn renew(&mut self) {
+        self.until = Instant::now() + self.limit;
+    }
+
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+
+    pub(super) fn check(&self) -> Result<(), SshErrorKind> {
+        if self.ends_at.is_some_and(|level| self.cancel.level() >= level) {
+            return Err(SshErrorKind::Stopped);
+        }
+        if Instant::now() >= self.until {
+            return Err(SshErrorKind::Timeout { step: self.step, limit: self.limit });
+        }
+        Ok(())
+    }
+}
+
+/// An error of libssh2, with its code where there is one.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) code: Option<i32>,
+    would_block: bool,
+    pub(super) detail: String,
+}
+
+impl From<ssh2::Error> for Fault {
+    fn from(error: ssh2::Error) -> Self {
+        let code = match error.code() {
+            ErrorCode::Session(code) => Some(code),
+            ErrorCode::SFTP(_) => None,
+        };
+        let would_block = code == Some(raw::LIBSSH2_ERROR_EAGAIN);
+        Self { code, would_block, detail: error.message().to_owned() }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self { code: None, would_block: error.kind() == io::ErrorKind::WouldBlock, detail: error.to_string() }
+    }
+}
+
+impl Fault {
+    /// True when the whole connection is unusable, not just one request refused.
+    fn ends_connection(&self) -> bool {
+        matches!(
+            self.code,
+            Some(
+                SOCKET_NONE
+                    | raw::LIBSSH2_ERROR_SOCKET_SEND
+                    | raw::LIBSSH2_ERROR_SOCKET_RECV
+                    | raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
+                    | raw::LIBSSH2_ERROR_SOCKET_TIMEOUT
+                    | raw::LIBSSH2_ERROR_BAD_SOCKET
+                    | raw::LIBSSH2_ERROR_TIMEOUT
+                    | raw::LIBSSH2_ERROR_DECRYPT
+                    | raw::LIBSSH2_ERROR_INVALID_MAC
+                    | raw::LIBSSH2_ERROR_PROTO
+            )
+        )
+    }
+}
+
+/// Why [`Link::drive`] gave up.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Time, stop, or poll.
+    Kind(SshErrorKind),
+    /// libssh2 said no.
+    Fault(Fault),
+}
+
+impl Failure {
+    /// As the caller's error, in the words of `step`.
+    pub(super) fn during(self, step: Step) -> SshErrorKind {
+        match self {
+            Self::Kind(kind) => kind,
+            Self::Fault(fault) if fault.code == Some(raw::LIBSSH2_ERROR_CHANNEL_FAILURE) => {
+                SshErrorKind::SessionRefused { detail: fault.detail }
+            }
+            Self::Fault(fault) if fault.ends_connection() => {
+                SshErrorKind::ConnectionLost { step, detail: fault.detail }
+            }
+            Self::Fault(fault) => SshErrorKind::Channel { step, detail: fault.detail },
+        }
+    }
+}
+
+/// One piece of reading from a channel.
+pub(super) enum Piece {
+    /// Bytes were handed over.
+    Data,
+    /// Nothing there now.
+    Blocked,
+    /// The peer has sent all.
+    End,
+}
+
+/// Something to do while a step is blocked: serving the session's other channel.
+pub(super) type Meanwhile<'a> = Option<&'a mut dyn FnMut()>;
+
+/// An authenticated session, or one on its way there.
+pub(super) struct Link {
+    session: Session,
+    socket: Arc<TcpStream>,
+    wake: Arc<EventFd>,
+    keepalive: Option<Duration>,
+    keepalive_due: Cell<Instant>,
+    broken: Cell<bool>,
+}
+
+impl Link {
+    /// Key exchange, host key check and login on a connected socket, in this order.
+    pub(super) fn establish(
+        socket: TcpStream,
+        target: &SshTarget,
+        settings: &SshSettings,
+        wake: Arc<EventFd>,
+        patience: &Patience<'_>,
+    ) -> Result<Self, SshErrorKind> {
+        let mut link = Self::on(socket, settings, wake)?;
+        host_key::prefer_known_types(&link.session, settings, target)?;
+        link.handshake(&patience.at(Step::Handshake))?;
+        host_key::check(&link.session, settings, target)?;
+        auth::log_in(&link, target, &patience.at(Step::Auth))?;
+        Ok(link)
+    }
+
+    fn on(socket: TcpStream, settings: &SshSettings, wake: Arc<EventFd>) -> Result<Self, SshErrorKind> {
+        tune(&socket, settings).map_err(|error| local("the socket", &error))?;
+        let socket = Arc::new(socket);
+        let mut session = Session::new().map_err(|error| local("an SSH session", &error))?;
+        session.set_tcp_stream(Arc::clone(&socket));
+        session.set_blocking(false);
+        // Only for the few places where the binding switches to blocking by itself (dropping an open SFTP file).
+        session.set_timeout(u32::try_from(CLOSE_LIMIT.as_millis()).unwrap_or(2000));
+        let keepalive = settings.keepalive.map(|interval| interval.max(Duration::from_secs(2)));
+        if let Some(interval) = keepalive {
+            // No reply is asked for: libssh2 keeps unasked replies for ever. TCP says whether the peer is there.
+            session.set_keepalive(false, u32::try_from(interval.as_secs()).unwrap_or(u32::MAX));
+        }
+        let keepalive_due = Cell::new(Instant::now() + keepalive.unwrap_or_default());
+        Ok(Self { session, socket, wake, keepalive, keepalive_due, broken: Cell::new(false) })
+    }
+
+    fn handshake(&mut self, patience: &Patience<'_>) -> Result<(), SshErrorKind> {
+        loop {
+            let fault = match self.session.handshake().map_err(Fault::from) {
+                Ok(()) => return Ok(()),
+                Err(fault) => fault,
+            };
+            if !fault.would_block {
+                return Err(SshErrorKind::Handshake { detail: fault.detail });
+            }
+            patience.check()?;
+            self.wait(patience.until())?;
+        }
+    }
+
+    /// The session, for the modules that speak to libssh2.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The peer's address.
+    pub(super) fn peer(&self) -> io::Result<std::net::SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// True when nothing more can be done over this connection.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// The authentication methods the server offers, comma separated; empty when none is needed any more.
+    pub(super) fn auth_methods(&self, user: &str) -> Result<String, Fault> {
+        let name = CString::new(user).map_err(|_| Fault {
+            code: None,
+            would_block: false,
+            detail: "the user name holds a NUL byte".to_owned(),
+        })?;
+        let length = u32::try_from(user.len()).unwrap_or(u32::MAX);
+        // The binding's own function panics when the server's list is not UTF-8, which a hostile server decides.
+        #[expect(unsafe_code, reason = "a safe form of this call does not exist")]
+        let methods = {
+            let mut session = self.session.raw();
+            // SAFETY: the guard holds the session's lock; the name outlives the call; the result, if not null, is a
+            // NUL-terminated text owned by the session and is copied before the lock is released.
+            unsafe {
+                let list = raw::libssh2_userauth_list(&raw mut *session, name.as_ptr(), length);
+                (!list.is_null()).then(|| std::ffi::CStr::from_ptr(list).to_string_lossy().into_owned())
+            }
+        };
+        match (methods, ssh2::Error::last_session_error(&self.session)) {
+            (Some(methods), _) => Ok(methods),
+            (None, _) if self.session.authenticated() => Ok(String::new()),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(String::new()),
+        }
+    }
+
+    /// Repeats a non-blocking step until it is done, fails, takes too long or is told to stop.
+    pub(super) fn drive<T, E: Into<Fault>>(
+        &self,
+        patience: &Patience<'_>,
+        mut meanwhile: Meanwhile<'_>,
+        mut step: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        loop {
+            let fault = match step().map_err(Into::into) {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            if !fault.would_block {
+                return Err(Failure::Fault(self.noted(fault)));
+            }
+            patience.check().map_err(Failure::Kind)?;
+            let until = self.serve(&mut meanwhile, patience.until());
+            self.wait(until).map_err(Failure::Kind)?;
+        }
+    }
+
+    /// Serves the other channel, and says how long a sleep may be then.
+    pub(super) fn serve(&self, meanwhile: &mut Meanwhile<'_>, until: Instant) -> Instant {
+        match meanwhile {
+            Some(serve) => {
+                serve();
+                until.min(Instant::now() + SHARED_NAP)
+            }
+            None => until,
+        }
+    }
+
+    /// Remembers when a fault means the end of the connection. Faults of reads and writes carry no code; the session
+    /// has it.
+    fn noted(&self, mut fault: Fault) -> Fault {
+        if fault.code.is_none()
+            && let Some(error) = ssh2::Error::last_session_error(&self.session)
+            && let ErrorCode::Session(code) = error.code()
+        {
+            fault.code = Some(code);
+        }
+        if fault.ends_connection() {
+            self.broken.set(true);
+        }
+        fault
+    }
+
+    /// Opens a channel and starts `command` in it.
+    pub(super) fn start(
+        &self,
+        command: &str,
+        merge_stderr: bool,
+        patience: &Patience<'_>,
+        mut meanwhile: Meanwhile<'_>,
+    ) -> Result<Channel, SshErrorKind> {
+        let step = patience.step;
+        if self.is_broken() {
+            return Err(SshErrorKind::ConnectionLost {
+                step,
+                detail: "an earlier operation lost it".to_owned(),
+            });
+        }
+        let mut channel = self
+            .drive(patience, meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut()), || {
+                self.session.channel_session()
+            })
+            .map_err(|failure| failure.during(step))?;
+        let mode = if merge_stderr { ssh2::ExtendedData::Merge } else { ssh2::ExtendedData::Normal };
+        let started = self
+            .drive(patience, None, || channel.handle_extended_data(mode))
+            .and_then(|()| self.drive(patience, meanwhile, || channel.exec(command)));
+        if let Err(failure) = started {
+            self.close(&mut channel);
+            return Err(failure.during(step));
+        }
+        Ok(channel)
+    }
+
+    /// Takes what is there from one stream of a channel (0 stdout, 1 stderr).
+    pub(super) fn read(
+        &self,
+        channel: &Channel,
+        stream: i32,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<Piece, SshErrorKind> {
+        with_buffer(|buffer| match channel.stream(stream).read(buffer) {
+            Ok(0) => Ok(Piece::End),
+            Ok(length) => {
+                take(buffer.get(..length).unwrap_or_default());
+                Ok(Piece::Data)
+            }
+            Err(error) => {
+                let fault = Fault::from(error);
+                if fault.would_block {
+                    return Ok(Piece::Blocked);
+                }
+                Err(Failure::Fault(self.noted(fault)).during(Step::Output))
+            }
+        })
+    }
+
+    /// Closes a channel for good. A channel that the peer does not close in turn makes the connection unusable: the
+    /// next channel could not be told from it.
+    pub(super) fn close(&self, channel: &mut Channel) {
+        if self.is_broken() {
+            return;
+        }
+        let calm = Cancel::new(StopToken::never(), Arc::default());
+        let patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
+        if let Err(failure) = self.drive(&patience, None, || channel.close()) {
+            tracing::debug!(error = %failure.during(Step::Close), "a channel does not close");
+            self.broken.set(true);
+        }
+    }
+
+    /// Sleeps until the socket or the event descriptor has something, a keep-alive is due, or `until`.
+    pub(super) fn wait(&self, until: Instant) -> Result<(), SshErrorKind> {
+        let interest = match self.session.block_directions() {
+            BlockDirections::Outbound => PollFlags::POLLOUT,
+            BlockDirections::Both => PollFlags::POLLIN | PollFlags::POLLOUT,
+            BlockDirections::Inbound | BlockDirections::None => PollFlags::POLLIN,
+        };
+        let mut fds =
+            [PollFd::new(self.socket.as_fd(), interest), PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        self.sleep(&mut fds, until)?;
+        if !interest.contains(PollFlags::POLLOUT) {
+            self.keep_alive();
+        }
+        Ok(())
+    }
+
+    /// Sleeps between operations. The socket is not looked at: what a peer says then is read by the next operation.
+    pub(super) fn rest(&self) -> Result<(), SshErrorKind> {
+        let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        self.sleep(&mut fds, Instant::now() + Duration::from_secs(3600))?;
+        self.keep_alive();
+        Ok(())
+    }
+
+    fn sleep(&self, fds: &mut [PollFd<'_>], until: Instant) -> Result<(), SshErrorKind> {
+        let until = if self.keepalive.is_some() { until.min(self.keepalive_due.get()) } else { until };
+        // Rounded up: a sleep of less than a millisecond must not become a busy loop.
+        let millis = until.saturating_duration_since(Instant::now()).as_millis().saturating_add(1);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        match poll(fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(local("waiting", &error)),
+        }
+        // The event only wakes; what it stands for is looked at by the caller. Empty is fine.
+        let _ = self.wake.read();
+        Ok(())
+    }
+
+    /// Called only while no packet is half sent: libssh2 would otherwise leave a second one half sent and get stuck.
+    fn keep_alive(&self) {
+        let Some(interval) = self.keepalive else { return };
+        if Instant::now() < self.keepalive_due.get() || self.is_broken() {
+            return;
+        }
+        self.keepalive_due.set(Instant::now() + interval);
+        if let Err(error) = self.session.keepalive_send() {
+            tracing::debug!(%error, "the keep-alive message cannot be sent");
+            self.broken.set(true);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.is_broken() {
+            let calm = Cancel::new(StopToken::never(), Arc::default());
+            let patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
+            let _ = self.drive(&patience, None, || self.session.disconnect(None, "done", None));
+        }
+        // libssh2 frees open channels only when it can tell the peer, or when the socket fails at once.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+fn tune(socket: &TcpStream, settings: &SshSettings) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    socket.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(socket, true)?;
+    if let Some(interval) = settings.keepalive {
+        let patience = interval.saturating_mul(3).max(Duration::from_secs(10));
+        let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        rustix::net::sockopt::set_tcp_user_timeout(socket, millis)?;
+    }
+    Ok(())
+}
+
+/// An error of this machine.
+pub(super) fn local(what: &'static str, error: &dyn std::fmt::Display) -> SshErrorKind {
+    SshErrorKind::Local { what, detail: error.to_string() }
+}

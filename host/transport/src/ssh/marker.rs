@@ -1,0 +1,223 @@
+//! The reports that our remote scripts weave into their output, and the filter that takes them out again.
+//!
+//! A report is `RS token SP name SP number RS` (RS = byte 0x1e) with a random token per run. Everything before the
+//! `start` report is noise of the login shell (defect 45) and is kept only for an error text.
+
+use super::error::SshErrorKind;
+
+const RS: u8 = 0x1e;
+const MAX_REPORT: usize = 32;
+const MAX_NOISE: usize = 4096;
+
+/// What a script tells us. The names are those in the scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The script runs; what follows is its output.
+    Start,
+    /// The process group of the command.
+    Group(i32),
+    /// The directory cannot be entered.
+    NoDirectory,
+    /// The target has no tar.
+    NoTar,
+    /// Ready for data on stdin.
+    Ready,
+    /// The exit code.
+    Exit(i32),
+}
+
+impl Report {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let (name, number) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        let number: i32 = number.parse().ok()?;
+        match name {
+            "start" => Some(Self::Start),
+            "group" => Some(Self::Group(number)),
+            "nodir" => Some(Self::NoDirectory),
+            "notar" => Some(Self::NoTar),
+            "ready" => Some(Self::Ready),
+            "exit" => Some(Self::Exit(number)),
+            _ => None,
+        }
+    }
+}
+
+/// A random word that output does not hold by accident.
+#[derive(Clone)]
+pub(super) struct Token(String);
+
+impl Token {
+    pub(super) fn random() -> Result<Self, SshErrorKind> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| SshErrorKind::Local { what: "random numbers", detail: error.to_string() })?;
+        Ok(Self(hex::encode(bytes)))
+    }
+
+    /// The token's text.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Shell text that writes a report; `number` is a number or a quoted expansion.
+    pub(super) fn report(&self, name: &str, number: &str) -> String {
+        format!(r"printf '\036{} {name} %s\036' {number}", self.0)
+    }
+}
+
+/// Splits a script's output into reports and data.
+pub(super) struct Filter {
+    opening: Vec<u8>,
+    held: Vec<u8>,
+    started: bool,
+    noise: Vec<u8>,
+}
+
+impl Filter {
+    pub(super) fn new(token: &Token) -> Self {
+        let mut opening = vec![RS];
+        opening.extend_from_slice(token.text().as_bytes());
+        opening.push(b' ');
+        Self { opening, held: Vec::new(), started: false, noise: Vec::new() }
+    }
+
+    /// True once the script has reported its start.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// What came before the start, shortened.
+    pub(super) fn noise(&self) -> &[u8] {
+        &self.noise
+    }
+
+    /// Takes the next bytes; calls `data` with output and returns the reports among them.
+    pub(super) fn feed(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8])) -> Vec<Report> {
+        let mut reports = Vec::new();
+        if self.held.is_empty() {
+            let rest = self.split(bytes, data, &mut reports);
+            self.held = bytes.get(rest..).unwrap_or_default().to_vec();
+        } else {
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(bytes);
+            let rest = self.split(&held, data, &mut reports);
+            held.drain(..rest);
+            self.held = held;
+        }
+        reports
+    }
+
+    /// The end of the output: what looked like the beginning of a report was data.
+    pub(super) fn finish(&mut self, data: &mut dyn FnMut(&[u8])) {
+        let held = std::mem::take(&mut self.held);
+        self.emit(&held, data);
+    }
+
+    /// Handles `bytes` up to the returned position; what follows needs more bytes to be judged.
+    fn split(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8]), reports: &mut Vec<Report>) -> usize {
+        let mut done = 0;
+        let mut from = 0;
+        while let Some(position) = bytes.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == RS))
+        {
+            let at = from + position;
+            let candidate = bytes.get(at..).unwrap_or_default();
+            match self.judge(candidate) {
+                Judged::Data => from = at + 1,
+                Judged::Undecided => {
+                    self.emit(bytes.get(done..at).unwrap_or_default(), data);
+                    return at;
+                }
+                Judged::Report(report, length) => {
+                    self.emit(bytes.get(done..at).unwrap_or_default(), data);
+                    self.started |= report == Report::Start;
+                    reports.push(report);
+                    done = at + length;
+                    from = done;
+                }
+            }
+        }
+        self.emit(bytes.get(done..).unwrap_or_default(), data);
+        bytes.len()
+    }
+
+    fn judge(&self, candidate: &[u8]) -> Judged {
+        let Some(body) = candidate.strip_prefix(self.opening.as_slice()) else {
+            return if self.opening.starts_with(candidate) { Judged::Undecided } else { Judged::Data };
+        };
+        match body.iter().take(MAX_REPORT).position(|byte| *byte == RS) {
+            Some(end) => Report::parse(body.get(..end).unwrap_or_default())
+                .map_or(Judged::Data, |report| Judged::Report(report, self.opening.len() + end + 1)),
+            None if body.len() < MAX_REPORT => Judged::Undecided,
+            None => Judged::Data,
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8])) {
+        if bytes.is_empty() {
+        } else if self.started {
+            data(bytes);
+        } else {
+            let room = MAX_NOISE.saturating_sub(self.noise.len()).min(bytes.len());
+            self.noise.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        }
+    }
+}
+
+enum Judged {
+    Data,
+    Undecided,
+    Report(Report, usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> Token {
+        Token("f00d".into())
+    }
+
+    fn run(chunks: &[&[u8]]) -> (Vec<u8>, Vec<Report>, Vec<u8>) {
+        let mut filter = Filter::new(&token());
+        let mut data = Vec::new();
+        let mut reports = Vec::new();
+        for chunk in chunks {
+            reports.extend(filter.feed(chunk, &mut |bytes| data.extend_from_slice(bytes)));
+        }
+        filter.finish(&mut |bytes| data.extend_from_slice(bytes));
+        (data, reports, filter.noise().to_vec())
+    }
+
+    const STREAM: &[u8] =
+        b"motd\x1ef00d start 0\x1e\x1ef00d group 77\x1eout\x1eput \x1ef00d bad\x1eend\x1ef00d exit 3\x1etail\x1ef00";
+
+    #[test]
+    fn every_way_to_cut_the_stream_gives_the_same() {
+        let want = (
+            b"out\x1eput \x1ef00d bad\x1eendtail\x1ef00".to_vec(),
+            vec![Report::Start, Report::Group(77), Report::Exit(3)],
+            b"motd".to_vec(),
+        );
+        for cut in 0..STREAM.len() {
+            let (a, b) = STREAM.split_at(cut);
+            assert_eq!(run(&[a, b]), want, "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = STREAM.chunks(1).collect();
+        assert_eq!(run(&bytes), want);
+    }
+
+    #[test]
+    fn an_endless_report_is_data_and_noise_is_bounded() {
+        let mut stream = b"\x1ef00d start 0\x1e\x1ef00d ".to_vec();
+        stream.extend_from_slice(&[b'9'; 5000]);
+        assert_eq!(run(&[&stream]).0.len(), 5000 + 6);
+        assert_eq!(run(&[&[b'n'; 10_000]]).2.len(), MAX_NOISE);
+    }
+
+    #[test]
+    fn a_shell_writes_reports_as_parsed() {
+        let script = format!("{}; {}", token().report("start", "0"), token().report("exit", "\"$((40+2))\""));
+        let output = std::process::Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        assert_eq!(run(&[&output.stdout]).1, vec![Report::Start, Report::Exit(42)]);
+    }
+}

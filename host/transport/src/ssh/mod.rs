@@ -1,0 +1,33 @@
+//! SSH: one connection per node, kept across operations, with checked host keys (architecture §8, defects 42–54).
+//!
+//! Each live connection has one thread with a small stack that owns the libssh2 session, which is non-blocking; the
+//! thread sleeps in `poll` on the socket and on an event descriptor, so that a stop or a new operation wakes it at
+//! once. Async callers hand it closures and await the reply.
+
+mod auth;
+mod connection;
+mod connector;
+mod error;
+mod exec;
+mod feed;
+mod files;
+mod host_key;
+mod known_hosts;
+mod link;
+mod marker;
+mod remote;
+mod script;
+mod settings;
+mod sftp;
+mod shell;
+mod upload;
+
+pub use connection::SshConnection;
+pub use connector::SshConnector;
+pub use error::{SshError, SshErrorKind, Step};
+pub use exec::{ExecRequest, RemoteEnd};
+pub use files::RemoteDir;
+pub use remote::{REMOTE_GRACE, REMOTE_LINGER, RemoteCommand, RemotePid};
+pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget};
+pub use shell::quote;
+pub use upload::{UploadEntry, UploadSource};

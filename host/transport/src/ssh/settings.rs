@@ -1,0 +1,78 @@
+//! What a caller decides about connections, and whom it wants to reach.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// What to do about a server's host key. A changed or revoked key is refused by the first two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Only hosts that are in the known-hosts file.
+    Strict,
+    /// A host without any recorded key is recorded on first contact.
+    TrustOnFirstUse,
+    /// Every key is accepted unseen, as the replaced system did (defect 42).
+    AcceptAll,
+}
+
+/// Settings shared by all connections of a connector.
+#[derive(Debug, Clone)]
+pub struct SshSettings {
+    /// Limit for name resolution, TCP, key exchange, host key check and authentication together.
+    pub connect_timeout: Duration,
+    /// A command that writes nothing for this long is stopped and fails; none waits for ever.
+    pub read_timeout: Option<Duration>,
+    /// Limit for the peer to take the next piece of data, and for short requests to be answered.
+    pub write_timeout: Duration,
+    /// Interval of keep-alive messages, in whole seconds and at least 2; none sends none. A peer that acknowledges
+    /// nothing for three intervals is taken for gone.
+    pub keepalive: Option<Duration>,
+    /// Known-hosts file in OpenSSH's format. It need not exist.
+    pub known_hosts: PathBuf,
+    /// Host key policy.
+    pub host_keys: HostKeyPolicy,
+    /// Most live connections at a time; further ones wait for their turn.
+    pub max_connections: usize,
+}
+
+/// One way to prove who we are.
+#[derive(Debug, Clone)]
+pub enum SshAuth {
+    /// Password login; also answers the hidden prompts of keyboard-interactive where a server offers only that.
+    Password(Secret),
+    /// A private key file.
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Passphrase of an encrypted key.
+        passphrase: Option<Secret>,
+    },
+    /// The keys of the agent that `SSH_AUTH_SOCK` names.
+    Agent,
+}
+
+/// The account to log in to.
+#[derive(Debug, Clone)]
+pub struct SshTarget {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name.
+    pub user: String,
+    /// Ways to log in, tried in this order.
+    pub auth: Vec<SshAuth>,
+}
+
+impl fmt::Display for SshTarget {
+    /// `user@host:port`, IPv6 addresses in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "{}@[{}]:{}", self.user, self.host, self.port)
+        } else {
+            write!(f, "{}@{}:{}", self.user, self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Uploading file by file, for targets without `tar`.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use ssh2::{FileStat, OpenFlags, OpenType, Sftp};
+
+use super::connection::Worker;
+use super::error::{SshErrorKind, Step};
+use super::link::{Cancel, Failure, Link, Patience};
+use super::upload::UploadEntry;
+use crate::stop::StopLevel;
+
+const BUFFER: usize = 32 * 1024;
+
+pub(super) fn upload(
+    worker: &Worker,
+    entries: &[UploadEntry],
+    dir: &str,
+    cancel: &Cancel,
+) -> Result<(), SshErrorKind> {
+    let mut patience =
+        Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
+    let link = &worker.link;
+    let opened = link.drive(&patience, None, || link.session().sftp());
+    let sftp = opened.map_err(|failure| failure.during(Step::Sftp))?;
+    let mut target = Target { link, sftp, root: Path::new(dir), made: HashSet::new() };
+    let result = entries.iter().try_for_each(|entry| {
+        patience.renew();
+        target.put(entry, &mut patience)
+    });
+    target.end();
+    result
+}
+
+struct Target<'a> {
+    link: &'a Link,
+    sftp: Sftp,
+    root: &'a Path,
+    made: HashSet<PathBuf>,
+}
+
+impl Target<'_> {
+    fn put(&mut self, entry: &UploadEntry, patience: &mut Patience<'_>) -> Result<(), SshErrorKind> {
+        let path = self.root.join(&entry.dest);
+        let during = |failure: Failure| match failure.during(Step::Sftp) {
+            SshErrorKind::Channel { step, detail } => {
+                SshErrorKind::Channel { step, detail: format!("{}: {detail}", path.display()) }
+            }
+            other => other,
+        };
+        self.make_parents(Path::new(&entry.dest), patience);
+        let content = entry.open()?;
+        let mode = i32::try_from(entry.mode & 0o7777).unwrap_or(0o600);
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
+        let mut file = self
+            .link
+            .drive(patience, None, || self.sftp.open_mode(&path, flags, mode, OpenType::File))
+            .map_err(during)?;
+        let copied = self.copy(entry, content.reader, &mut file, patience);
+        let closed = self.link.drive(patience, None, || file.close());
+        copied?;
+        closed.map_err(during)?;
+        // The server applied its umask when it made the file.
+        let stat = || FileStat {
+            size: None,
+            uid: None,
+            gid: None,
+            perm: Some(entry.mode & 0o7777),
+            atime: None,
+            mtime: None,
+        };
+        self.link.drive(patience, None, || self.sftp.setstat(&path, stat())).map_err(during)
+    }
+
+    /// A directory that cannot be made shows itself when the file in it cannot: it may just be there already.
+    fn make_parents(&mut self, dest: &Path, patience: &Patience<'_>) {
+        let mut parents: Vec<&Path> =
+            dest.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()).collect();
+        parents.reverse();
+        for parent in parents {
+            if self.made.insert(parent.to_owned()) {
+                let path = self.root.join(parent);
+                let _ = self.link.drive(patience, None, || self.sftp.mkdir(&path, 0o755));
+            }
+        }
+    }
+
+    fn copy(
+        &self,
+        entry: &UploadEntry,
+        mut from: Box<dyn Read>,
+        to: &mut ssh2::File,
+        patience: &mut Patience<'_>,
+    ) -> Result<(), SshErrorKind> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let length = from
+                .read(&mut buffer)
+                .map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
+            let mut rest = buffer.get(..length).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+            while !rest.is_empty() {
+                let sent =
+                    self.link.drive(patience, None, || to.write(rest)).map_err(|failure| {
+                        match failure.during(Step::Sftp) {
+                            SshErrorKind::Channel { step, detail } => {
+                                SshErrorKind::Channel { step, detail: format!("{}: {detail}", entry.dest) }
+                            }
+                            other => other,
+                        }
+                    })?;
+                rest = rest.get(sent..).unwrap_or_default();
+                patience.renew();
+            }
+        }
+    }
+
+    /// The binding cannot repeat a shutdown that would block; the session's own limit bounds this one.
+    fn end(mut self) {
+        let session = self.link.session();
+        session.set_blocking(true);
+        if let Err(error) = self.sftp.shutdown() {
+            tracing::debug!(%error, "an SFTP session does not close");
+        }
+        session.set_blocking(false);
+    }
+}

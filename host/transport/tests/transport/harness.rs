@@ -1,0 +1,145 @@
+//! What the tests share: a sink that can be waited on, a server with a connector, looks at processes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoexec_test_support::sshd::{Sshd, SshdOptions};
+use autoexec_transport::ssh::{
+    HostKeyPolicy, RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget,
+};
+use autoexec_transport::{OutputSink, Secret, StopToken};
+use tokio::sync::watch;
+
+/// Nothing here takes this long unless it is broken, on a machine that is busy with other builds as well.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Collects output.
+pub(crate) struct Collected(watch::Sender<Vec<u8>>);
+
+impl Collected {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(Vec::new())))
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// Waits until a whole line starts with `word` and returns what follows it.
+    pub(crate) async fn line(&self, word: &str) -> String {
+        let mut seen = self.0.subscribe();
+        let find = |bytes: &Vec<u8>| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let end = text.rfind('\n')?;
+            text[..end].lines().find_map(|line| line.strip_prefix(word).map(|rest| rest.trim().to_owned()))
+        };
+        let waited = tokio::time::timeout(DEADLINE, seen.wait_for(|bytes| find(bytes).is_some())).await;
+        let bytes = waited.unwrap_or_else(|_| panic!("no line {word:?} in {:?}", self.text())).unwrap();
+        find(&bytes).unwrap()
+    }
+
+    pub(crate) async fn pid(&self, word: &str) -> i32 {
+        self.line(word).await.parse().unwrap()
+    }
+}
+
+impl OutputSink for Collected {
+    fn output(&self, bytes: &[u8]) {
+        assert!(!bytes.is_empty() && bytes.len() <= 64 * 1024);
+        self.0.send_modify(|all| all.extend_from_slice(bytes));
+    }
+}
+
+/// True while the process is there and not just a zombie.
+pub(crate) fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim().chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// A server and what a client needs for it.
+pub(crate) struct Bed {
+    pub(crate) server: Sshd,
+    pub(crate) settings: SshSettings,
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        Self::with(SshdOptions::default())
+    }
+
+    pub(crate) fn with(options: SshdOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = SshSettings {
+            connect_timeout: DEADLINE,
+            read_timeout: None,
+            write_timeout: DEADLINE,
+            keepalive: Some(Duration::from_secs(2)),
+            known_hosts: dir.path().join("ssh/known_hosts"),
+            host_keys: HostKeyPolicy::TrustOnFirstUse,
+            max_connections: 100,
+        };
+        Self { server: Sshd::start(options).unwrap(), settings, dir }
+    }
+
+    pub(crate) fn config(lines: &[&str]) -> Self {
+        let config = lines.iter().map(|line| (*line).to_owned()).collect();
+        Self::with(SshdOptions { config, ..SshdOptions::default() })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn target(&self, auth: Vec<SshAuth>) -> SshTarget {
+        SshTarget {
+            host: "127.0.0.1".to_owned(),
+            port: self.server.port(),
+            user: self.server.user().to_owned(),
+            auth,
+        }
+    }
+
+    pub(crate) fn key(&self) -> SshAuth {
+        SshAuth::KeyFile { path: self.server.key_path(), passphrase: None }
+    }
+
+    pub(crate) fn password(&self) -> SshAuth {
+        SshAuth::Password(Secret::new(self.server.password().to_owned()))
+    }
+
+    pub(crate) async fn try_connect(&self, auth: SshAuth) -> Result<SshConnection, SshError> {
+        SshConnector::new(self.settings.clone()).connect(&self.target(vec![auth]), &StopToken::never()).await
+    }
+
+    pub(crate) async fn connect(&self) -> SshConnection {
+        match self.try_connect(self.key()).await {
+            Ok(connection) => connection,
+            Err(error) => panic!("{error}\n{}", self.server.log()),
+        }
+    }
+}
+
+/// A shell command run in `/tmp`.
+pub(crate) fn shell(script: &str) -> RemoteCommand {
+    RemoteCommand {
+        dir: "/tmp".to_owned(),
+        env: Vec::new(),
+        program_line: format!("/bin/sh -c {}", autoexec_transport::ssh::quote(script)),
+    }
+}
+
+/// True as root; says on the terminal what is left out otherwise.
+pub(crate) fn root_or_skip(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("SKIPPED, needs root for a throw-away account: {what}");
+    }
+    root
+}
