@@ -242,9 +242,12 @@ impl Sshd {
             "PrintMotd no".to_owned(),
             "MaxStartups 500".to_owned(),
             "LogLevel VERBOSE".to_owned(),
-            "Subsystem sftp internal-sftp".to_owned(),
-            String::new(),
         ]);
+        // Unlike other options a second line of this one is an error.
+        if !lines.iter().any(|line| line.starts_with("Subsystem sftp")) {
+            lines.push("Subsystem sftp internal-sftp".to_owned());
+        }
+        lines.push(String::new());
         lines.join("\n")
     }
 }

@@ -192,7 +192,8 @@ impl Conversation {
 
     /// Gives the channel back.
     pub(super) fn close(mut self, link: &Link) {
-        link.close(&mut self.channel);
+        let command_ended = self.ended || self.exit.is_some();
+        link.close(&mut self.channel, command_ended);
     }
 }
 

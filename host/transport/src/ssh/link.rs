@@ -340,7 +340,7 @@ impl Link {
             .drive(patience, None, || channel.handle_extended_data(mode))
             .and_then(|()| self.drive(patience, meanwhile, || channel.exec(command)));
         if let Err(failure) = started {
-            self.close(&mut channel);
+            self.close(&mut channel, false);
             return Err(failure.during(step));
         }
         Ok(channel)
@@ -369,17 +369,24 @@ impl Link {
         })
     }
 
-    /// Closes a channel for good. A channel that the peer does not close in turn makes the connection unusable: the
-    /// next channel could not be told from it.
-    pub(super) fn close(&self, channel: &mut Channel) {
+    /// Gives a channel back. Where the command has ended the peer's own close is waited for; sshd sends none while the
+    /// command runs on, and then libssh2 keeps what is left of the channel until the connection ends.
+    pub(super) fn close(&self, channel: &mut Channel, command_ended: bool) {
         if self.is_broken() {
             return;
         }
-        let calm = Cancel::new(StopToken::never(), Arc::default());
-        let patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
-        if let Err(failure) = self.drive(&patience, None, || channel.close()) {
-            tracing::debug!(error = %failure.during(Step::Close), "a channel does not close");
-            self.broken.set(true);
+        let until = Instant::now() + CLOSE_LIMIT;
+        while let Err(fault) = channel.close().map_err(|error| self.noted(error.into())) {
+            let sending =
+                matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+            if !fault.would_block || !(sending || command_ended) {
+                return;
+            }
+            if Instant::now() >= until || self.wait(until).is_err() {
+                // A packet that stays half sent would block all later ones.
+                self.broken.set(self.broken.get() || sending);
+                return;
+            }
         }
     }
 
