@@ -261,8 +261,8 @@ pub trait UnitLog: Send + Sync {
     fn end_output(&self);
     /// Arms fail patterns for the rest of the node; returns warnings about unusable ones.
     fn arm(&self, keys: &FailKeys) -> Vec<String>;
-    /// Whether a fail pattern was hit since the last call.
-    fn take_hit(&self) -> bool;
+    /// Whether a line of the present operation hit a fail pattern.
+    fn has_hit(&self) -> bool;
     /// Number of warnings so far.
     fn warnings(&self) -> u64;
     /// Writes the last lines and gives the history file its final name.

@@ -1,1 +1,19 @@
-//! The places where an operation runs: WASM component, native program, SSH target
+//! Where operations run: in the sandbox, as a native program, or on a target over SSH.
+//!
+//! [`ToolRunners`] implements the engine's [`Runners`](autoexec_engine::ports::Runners): it finds the tool of an
+//! operation and makes a runner for each unit. A unit's runner keeps its SSH connection and the directory on the
+//! target over all operations of the unit.
+
+mod bridge;
+mod catalog;
+mod environment;
+mod local;
+mod scripts;
+mod settings;
+mod ssh;
+mod unit;
+mod wasm;
+
+pub use catalog::{Catalog, Found};
+pub use scripts::{InlineScripts, ScriptFile, Scripts};
+pub use settings::{RunnerSettings, ToolRunners};

@@ -186,6 +186,28 @@ impl JobDir {
         self.root.join("output").join(format!("{node}.json"))
     }
 
+    /// The output files of all nodes that have one, with the node's key as text, in the order of the keys.
+    pub fn node_output_files(&self) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let directory = self.root.join("output");
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error("read", &directory)(error)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io_error("read", &directory))?.path();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+            // A dot in front marks a temporary file of a write that is under way.
+            if let Some(key) = name.filter(|name| !name.starts_with('.')) {
+                files.push((key.to_owned(), path.clone()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
     /// `output-op/<K>`: in plugins' environment as `OUTPUT_DIR`.
     pub fn op_outputs(&self, node: &NodeKey) -> PathBuf {
         self.root.join("output-op").join(node.as_str())

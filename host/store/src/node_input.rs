@@ -52,12 +52,16 @@ mod tests {
         let node = NodeKey::local();
         job.create().unwrap();
         job.prepare_unit(&PhaseName::new("P").unwrap(), &node).unwrap();
-        let write = |op: &str, shown: Value| NodeInput::update(&job, &node, &OpId::new(op).unwrap(), shown).unwrap();
+        let write =
+            |op: &str, shown: Value| NodeInput::update(&job, &node, &OpId::new(op).unwrap(), shown).unwrap();
         write("b/x_1", json!({"options": {"to": "a"}, "arguments": []}));
         write("b/y_2", json!({"options": {}, "arguments": ["******"]}));
         write("b/x_1", json!({"options": {"to": "b"}, "arguments": []}));
         let text = std::fs::read_to_string(job.node_input(&node)).unwrap();
-        assert!(text.starts_with("{\n    \"b/x_1\": {\n        \"options\": {\n            \"to\": \"b\""), "{text}");
+        assert!(
+            text.starts_with("{\n    \"b/x_1\": {\n        \"options\": {\n            \"to\": \"b\""),
+            "{text}"
+        );
         let back: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(back["b/y_2"]["arguments"], json!(["******"]));
         std::fs::write(job.node_input(&node), "{half").unwrap();

@@ -140,7 +140,7 @@ impl Unit<'_> {
             Ok(applied) => applied,
             Err(problem) => return Some(Done::Failed(problem)),
         };
-        if self.log.take_hit() {
+        if self.log.has_hit() {
             return Some(Done::Failed(String::new()));
         }
         if call.outputs.is_some() {
@@ -158,8 +158,6 @@ impl Unit<'_> {
         self.state.op_pid = None;
         self.save_state();
         self.teller.tell(UnitMessageKind::Prepared(operation_ref(operation)));
-        // A hit belongs to the operation whose line it was (defect 74).
-        self.log.take_hit();
     }
 
     async fn run_tool(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> Done {
@@ -171,7 +169,7 @@ impl Unit<'_> {
         self.prepare(operation);
         let end = self.run_and_listen(operation, call, inputs).await;
         self.log.end_output();
-        let hit = self.log.take_hit();
+        let hit = self.log.has_hit();
         match end.exit {
             OperationExit::Code(0) if hit => Done::Failed(String::new()),
             OperationExit::Code(0) => match end.output {

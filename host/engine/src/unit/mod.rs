@@ -315,10 +315,10 @@ impl<'a> Unit<'a> {
         let UnitRequest::Interact(interact) = request;
         let status = if interact.is_some() { NodeStatus::WaitInput } else { NodeStatus::Running };
         self.state.interact = interact;
-        if self.state.status != status {
-            self.change_status(status);
-        } else {
+        if self.state.status == status {
             self.save_state();
+        } else {
+            self.change_status(status);
         }
     }
 }

@@ -34,6 +34,13 @@ impl RemoteProgram<'_> {
         Ok(format!("cd {directory} && {assignments}{}", self.unix_start()))
     }
 
+    /// `<interpreter> <file>` for a Unix shell that is in the script's directory already and has its
+    /// environment.
+    pub fn unix_command(&self) -> Result<String, CommandLineError> {
+        self.refuse_unusable()?;
+        Ok(self.unix_start())
+    }
+
     fn unix_start(&self) -> String {
         // A file that starts with a dash would be read as an option; one without interpreter is not on PATH.
         let dotted = self.interpreter.is_none() || self.file.starts_with('-');

@@ -1,0 +1,101 @@
+//! Live progress on the terminal of whoever started the run.
+
+use std::time::Duration;
+
+use autoexec_engine::ports::{ReportError, Reporter};
+use autoexec_events::{Level, RunEvent, Stamped};
+use autoexec_model::PhaseName;
+use indexmap::IndexMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// One progress bar per running phase where standard error is a terminal; plain lines elsewhere.
+#[derive(Debug)]
+pub struct Terminal {
+    bars: MultiProgress,
+    phases: IndexMap<PhaseName, ProgressBar>,
+    live: bool,
+}
+
+impl Terminal {
+    /// Draws on standard error.
+    pub fn stderr() -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        let live = !bars.is_hidden();
+        Self { bars, phases: IndexMap::new(), live }
+    }
+
+    fn say(&self, text: &str) {
+        if self.live {
+            // A terminal that went away must not end the run.
+            let _ = self.bars.println(text);
+        } else {
+            write_line(text);
+        }
+    }
+
+    fn start_phase(&mut self, phase: &PhaseName, nodes: u64, width: u64) {
+        self.say(&format!("phase {phase}: {nodes} node(s), {width} at a time"));
+        let bar = self.bars.add(ProgressBar::new(nodes.max(1)));
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {prefix:20!} [{bar:30}] {pos}/{len} {wide_msg}")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(phase.to_string());
+        if self.live {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        self.phases.insert(phase.clone(), bar);
+    }
+
+    fn show(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::PhaseStarted { position, nodes, width } => {
+                self.start_phase(&position.phase, *nodes, *width)
+            }
+            RunEvent::OperationStarted { phase, node, operation, .. } => {
+                if let Some(bar) = self.phases.get(phase) {
+                    bar.set_message(format!("{node} {}", operation.name));
+                }
+            }
+            RunEvent::NodeFinished { position, node, status, skipped, millis } => {
+                let how = if *skipped { " (before)" } else { "" };
+                let seconds = *millis as f64 / 1000.0;
+                if !self.live || status.is_failure() {
+                    self.say(&format!("  {} {}: {status}{how}, {seconds:.2} s", position.phase, node.key));
+                }
+                if let Some(bar) = self.phases.get(&position.phase) {
+                    bar.inc(1);
+                }
+            }
+            RunEvent::PhaseFinished { position, status, millis, .. } => {
+                if let Some(bar) = self.phases.shift_remove(&position.phase) {
+                    bar.finish_and_clear();
+                }
+                let seconds = *millis as f64 / 1000.0;
+                self.say(&format!("phase {}: {status}, {seconds:.2} s", position.phase));
+            }
+            RunEvent::Message { level, text } if *level >= Level::Warn => {
+                self.say(&format!("{} {text}", level.prefix()));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Reporter for Terminal {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    fn report(&mut self, event: &Stamped) -> Result<(), ReportError> {
+        self.show(&event.event);
+        Ok(())
+    }
+}
+
+fn write_line(text: &str) {
+    use std::io::Write;
+    // Standard error that is closed must not end the run.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,101 @@
+//! What all runners of a job share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use autoexec_engine::ports::{Runners, ToolInfo, UnitInfo, UnitRunner};
+use autoexec_model::command_line::ShellExpansion;
+use autoexec_model::{Call, JobId, Operation, SecretKey};
+use autoexec_plan::{PlannedPhase, Rerun};
+use autoexec_sandbox::{Limits, Sandbox, SandboxSettings};
+use autoexec_store::{Home, JobDir};
+use autoexec_transport::ssh::{SshAuth, SshConnector};
+
+use crate::catalog::{Catalog, Found};
+use crate::scripts::Scripts;
+use crate::unit::ToolRunner;
+
+/// Fixed facts of a job that tools are told or that decide how they run.
+#[derive(Debug, Clone)]
+pub struct RunnerSettings {
+    /// The home.
+    pub home: Home,
+    /// The job's directory.
+    pub job_dir: JobDir,
+    /// The job.
+    pub job: JobId,
+    /// Who started the job.
+    pub exec_user: String,
+    /// Tenant; empty when stand-alone.
+    pub tenant: String,
+    /// Key of the job's secrets.
+    pub key: SecretKey,
+    /// Whether a shell sees what stands in text values (`shell.expansion` in the configuration).
+    pub expansion: ShellExpansion,
+    /// Keep the directory on the target after a failure (`rexec.fail.reservedir`).
+    pub keep_failed_directory: bool,
+    /// Ways to log in to a target that has no password.
+    pub ssh_keys: Vec<SshAuth>,
+    /// Upper bounds for a tool in the sandbox.
+    pub limits: Limits,
+    /// Directory of compiled components.
+    pub compiled_cache: PathBuf,
+}
+
+/// Finds tools and makes unit runners.
+#[derive(Clone)]
+pub struct ToolRunners {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: RunnerSettings,
+    pub(crate) catalog: Catalog,
+    pub(crate) connector: SshConnector,
+    pub(crate) scripts: Arc<dyn Scripts>,
+    sandbox: OnceLock<Result<Sandbox, String>>,
+}
+
+impl Shared {
+    /// The sandbox, made when the first component is met: a job without components pays nothing for it.
+    /// Blocks for some milliseconds the first time.
+    pub(crate) fn sandbox(&self) -> Result<&Sandbox, String> {
+        let made = self.sandbox.get_or_init(|| {
+            let cache_dir = Some(self.settings.compiled_cache.clone());
+            let settings = SandboxSettings { cache_dir, ..SandboxSettings::default() };
+            Sandbox::new(settings).map_err(|error| error.to_string())
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl ToolRunners {
+    /// Runners for one job.
+    pub fn new(settings: RunnerSettings, connector: SshConnector, scripts: Arc<dyn Scripts>) -> Self {
+        let catalog = Catalog::new(settings.home.clone());
+        Self { shared: Arc::new(Shared { settings, catalog, connector, scripts, sandbox: OnceLock::new() }) }
+    }
+}
+
+#[async_trait]
+impl Runners for ToolRunners {
+    async fn prepare(&self, phase: &PlannedPhase) -> Result<(), String> {
+        self.shared.scripts.prepare(phase).await
+    }
+
+    fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, String> {
+        if call.script.is_some() {
+            return self.shared.scripts.script(operation).map(|_| ToolInfo { rerun: Rerun::Safe });
+        }
+        let rerun = match self.shared.catalog.find(operation)? {
+            Found::Component(path) => self.shared.rerun_of(&path)?,
+            Found::Program(_) | Found::Remote(_) => Rerun::Safe,
+        };
+        Ok(ToolInfo { rerun })
+    }
+
+    fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner> {
+        Box::new(ToolRunner::new(Arc::clone(&self.shared), unit.clone()))
+    }
+}

@@ -1,0 +1,119 @@
+//! The runner of one unit: chooses the place, keeps the connection.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use autoexec_engine::ports::{
+    OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo, UnitRunner,
+};
+use autoexec_model::{Place, Protocol};
+use autoexec_store::{JobDir, StoreError, read_op_output};
+use serde_json::{Map, Value};
+
+use crate::catalog::Found;
+use crate::settings::Shared;
+use crate::ssh::SshPlace;
+
+pub(crate) struct ToolRunner {
+    shared: Arc<Shared>,
+    unit: UnitInfo,
+    ssh: Option<SshPlace>,
+}
+
+impl ToolRunner {
+    pub(crate) fn new(shared: Arc<Shared>, unit: UnitInfo) -> Self {
+        Self { shared, unit, ssh: None }
+    }
+
+    async fn run_here(
+        &self,
+        call: OperationCall<'_>,
+        sink: Arc<dyn OperationSink>,
+        stop: StopSignal,
+    ) -> Result<OperationEnd, String> {
+        let found = match call.call.script {
+            Some(_) => Found::Program(self.shared.scripts.script(call.operation)?.path),
+            None => self.shared.catalog.find(call.operation)?,
+        };
+        match found {
+            Found::Component(path) => {
+                crate::wasm::run(&self.shared, &self.unit, &call, &path, sink, stop).await
+            }
+            Found::Program(path) | Found::Remote(path) => {
+                crate::local::run(&self.shared, &self.unit, &call, &path, sink, stop).await
+            }
+        }
+    }
+
+    async fn run_there(
+        &mut self,
+        call: OperationCall<'_>,
+        sink: Arc<dyn OperationSink>,
+        stop: StopSignal,
+    ) -> Result<OperationEnd, String> {
+        match &self.unit.node.protocol {
+            Protocol::Ssh => {
+                let place = self.ssh.get_or_insert_with(|| SshPlace::new(&self.shared, &self.unit));
+                place.run(&call, sink, stop).await
+            }
+            other => Err(format!(
+                "The protocol {} of this node can not run scripts: use ssh, or run the operation as runner_target.",
+                if other.as_str().is_empty() { "(none)" } else { other.as_str() }
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl UnitRunner for ToolRunner {
+    async fn run(
+        &mut self,
+        call: OperationCall<'_>,
+        sink: Arc<dyn OperationSink>,
+        stop: StopSignal,
+    ) -> OperationEnd {
+        let job_dir = &self.shared.settings.job_dir;
+        let key = self.unit.node.key();
+        if let Err(problem) = forget_old_output(&job_dir.op_output(&key, &call.operation.id)) {
+            return failed(problem);
+        }
+        let end = match call.operation.place {
+            Place::Target => self.run_there(call, sink, stop).await,
+            Place::Runner | Place::RunnerTarget | Place::Native => self.run_here(call, sink, stop).await,
+        };
+        end.unwrap_or_else(failed)
+    }
+
+    async fn close(&mut self) {
+        if let Some(place) = self.ssh.take() {
+            place.close().await;
+        }
+    }
+}
+
+fn failed(problem: String) -> OperationEnd {
+    OperationEnd { exit: OperationExit::Error(problem), output: None }
+}
+
+/// An output that an earlier run left must not be taken for one of this run.
+fn forget_old_output(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("Can not remove the old output {}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the operation wrote to its output file, if it declares outputs.
+pub(crate) fn read_output(
+    job_dir: &JobDir,
+    unit: &UnitInfo,
+    call: &OperationCall<'_>,
+) -> Result<Option<Map<String, Value>>, StoreError> {
+    if call.call.outputs.is_none() {
+        return Ok(None);
+    }
+    read_op_output(&job_dir.op_output(&unit.node.key(), &call.operation.id)).map(Some)
+}

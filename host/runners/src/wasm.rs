@@ -1,0 +1,251 @@
+//! A component in the sandbox.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use autoexec_engine::ports::{
+    OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
+};
+use autoexec_events::{Level, StopReason};
+use autoexec_model::command_line::CommandLine;
+use autoexec_model::value::Recipient;
+use autoexec_plan::Rerun;
+use autoexec_sandbox::{
+    Capability, ConnectDenied, ConnectTarget, Grants, InvokeError, JobContext, Limits, LogLevel, NodeFacts,
+    NodeValue, OutputName, OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
+};
+use autoexec_store::json::Style;
+use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
+use serde_json::{Map, Value};
+
+use crate::settings::Shared;
+
+/// What a tool may use while no site policy is in force: data of its own job, and the node it was called for
+/// (checked per connection). Anything else it asks for is refused when it is loaded.
+const GRANTED: [Capability; 2] = [Capability::StepOutputs, Capability::NetProbe];
+
+impl Shared {
+    /// Loads a component. Compiles it when it is new, so it is called off the async threads.
+    fn load(&self, path: &Path) -> Result<Arc<Tool>, String> {
+        let grants: Grants = GRANTED.into_iter().collect();
+        self.sandbox()?.load(path, &grants).map_err(|error| error.to_string())
+    }
+
+    /// The rerun class in the manifest of a component.
+    pub(crate) fn rerun_of(&self, path: &Path) -> Result<Rerun, String> {
+        let tool = tokio::task::block_in_place(|| self.load(path))?;
+        Ok(match tool.manifest().rerun {
+            autoexec_manifest::Rerun::Safe => Rerun::Safe,
+            autoexec_manifest::Rerun::Probe => Rerun::Probe,
+            autoexec_manifest::Rerun::Once => Rerun::Once,
+        })
+    }
+}
+
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    unit: &UnitInfo,
+    call: &OperationCall<'_>,
+    path: &Path,
+    sink: Arc<dyn OperationSink>,
+    mut stop: StopSignal,
+) -> Result<OperationEnd, String> {
+    let display =
+        CommandLine::new(call.inputs, None).display(call.operation.name.as_str(), Recipient::Runner);
+    sink.executing(&display);
+    let tool = tokio::task::block_in_place(|| shared.load(path))?;
+    let limits = Limits::for_tool(tool.manifest(), &shared.settings.limits);
+    let host = Arc::new(Host::new(shared, unit, call, Arc::clone(&sink)));
+    sink.started(None);
+    let stopped = async move { stop.reached(StopReason::Abort).await };
+    let invoked = shared
+        .sandbox()?
+        .invoke(&tool, tool_call(call), Arc::clone(&host) as Arc<dyn ToolHost>, limits, stopped)
+        .await;
+    let exit = match invoked {
+        Ok(ToolOutcome::Succeeded { message }) => {
+            if let Some(message) = message {
+                sink.info(Level::Fine, &message);
+            }
+            OperationExit::Code(0)
+        }
+        Ok(ToolOutcome::Failed(failure)) => {
+            sink.info(Level::Error, &failure.message);
+            OperationExit::Code(i32::from(failure.exit_code))
+        }
+        // The instance is dropped with the call: nothing of it can be left.
+        Err(InvokeError::Stopped) => OperationExit::Stopped { proved_dead: true },
+        Err(error) => OperationExit::Error(error.to_string()),
+    };
+    let output = match (&exit, &call.call.outputs) {
+        (OperationExit::Code(0), Some(_)) => Some(host.save_outputs()?),
+        _ => None,
+    };
+    Ok(OperationEnd { exit, output })
+}
+
+fn tool_call(call: &OperationCall<'_>) -> ToolCall {
+    let options = call.inputs.options.iter().filter(|(_, value)| !value.is_empty());
+    ToolCall {
+        options: options.map(|(name, value)| (name.clone(), value.to_json())).collect(),
+        arguments: call.inputs.arguments.iter().map(autoexec_model::value::ResolvedValue::to_json).collect(),
+    }
+}
+
+/// What one call sees of its job, and where its results go.
+struct Host {
+    context: JobContext,
+    node: NodeFacts,
+    variables: Vec<(String, String)>,
+    sink: Arc<dyn OperationSink>,
+    job_dir: JobDir,
+    live_data: PathBuf,
+    output_path: PathBuf,
+    outputs: Mutex<Map<String, Value>>,
+}
+
+impl Host {
+    fn new(shared: &Shared, unit: &UnitInfo, call: &OperationCall<'_>, sink: Arc<dyn OperationSink>) -> Self {
+        let settings = &shared.settings;
+        let (node, key) = (&unit.node, unit.node.key());
+        let (phase, operation) = (&unit.phase.phase.name, &call.operation.id);
+        let variables = call
+            .node_variables
+            .iter()
+            .filter(|(name, _)| call.node_variables.get(name).is_some_and(|found| !found.secret));
+        Self {
+            context: JobContext {
+                job_id: settings.job.to_string(),
+                phase: phase.to_string(),
+                group: u32::try_from(unit.group.0).ok(),
+                operation_id: operation.to_string(),
+                exec_user: settings.exec_user.clone(),
+                tenant: settings.tenant.clone(),
+            },
+            node: NodeFacts {
+                resource_id: node.resource.0,
+                host: node.host.clone(),
+                port: node.port,
+                name: node.name.clone(),
+                node_type: node.kind.clone(),
+                protocol: node.protocol.as_str().to_owned(),
+                protocol_port: Some(node.protocol_port).filter(|port| *port != 0),
+                username: node.user.clone(),
+            },
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            live_data: settings.job_dir.live_data(phase, &key, operation),
+            output_path: settings.job_dir.op_output(&key, operation),
+            job_dir: settings.job_dir.clone(),
+            outputs: Mutex::default(),
+            sink,
+        }
+    }
+
+    /// Writes the outputs where those of any tool stand, for the next run of the job.
+    fn save_outputs(&self) -> Result<Map<String, Value>, String> {
+        let outputs = std::mem::take(&mut *self.outputs.lock().unwrap_or_else(PoisonError::into_inner));
+        atomic::write_json(&self.output_path, &outputs, Style::Indented, atomic::PRIVATE)
+            .map_err(|error| error.to_string())?;
+        Ok(outputs)
+    }
+}
+
+#[async_trait]
+impl ToolHost for Host {
+    fn context(&self) -> JobContext {
+        self.context.clone()
+    }
+
+    fn node(&self) -> NodeFacts {
+        self.node.clone()
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        self.variables.clone()
+    }
+
+    fn log(&self, level: LogLevel, text: &str) {
+        match level {
+            LogLevel::Plain => {
+                self.sink.output(text.as_bytes());
+                self.sink.output(b"\n");
+            }
+            LogLevel::Info => self.sink.info(Level::Info, text),
+            LogLevel::Fine => self.sink.info(Level::Fine, text),
+            LogLevel::Warn => self.sink.info(Level::Warn, text),
+            LogLevel::Error => self.sink.info(Level::Error, text),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        self.sink.output(bytes);
+    }
+
+    fn output(&self, name: &str, value: Value) {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
+    }
+
+    fn live_data(&self, data: Value) {
+        if let Err(error) = atomic::write_json(&self.live_data, &data, Style::Compact, atomic::PRIVATE) {
+            self.sink.info(Level::Warn, &format!("Can not write live data: {error}"));
+        }
+    }
+
+    fn permit_connect(&self, target: &ConnectTarget<'_>) -> Result<(), ConnectDenied> {
+        if target.host == self.node.host {
+            return Ok(());
+        }
+        Err(ConnectDenied(format!(
+            "a tool may only reach the node it is called for ({}), not {}:{}",
+            self.node.host, target.host, target.port
+        )))
+    }
+
+    async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {
+        let (job_dir, output) = (self.job_dir.clone(), output.clone());
+        tokio::task::spawn_blocking(move || collect(&job_dir, &output))
+            .await
+            .map_err(|error| OutputQueryError(error.to_string()))?
+    }
+}
+
+/// The value of an output over all nodes of the job, in the order of their keys.
+fn collect(job_dir: &JobDir, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {
+    let id = autoexec_model::OpId::new(output.operation_id.clone())
+        .map_err(|error| OutputQueryError(error.to_string()))?;
+    let mut values = Vec::new();
+    for (key, path) in job_dir.node_output_files().map_err(|error| OutputQueryError(error.to_string()))? {
+        let Loaded::Found(outputs) =
+            NodeOutput::load(&path).map_err(|error| OutputQueryError(error.to_string()))?
+        else {
+            continue;
+        };
+        let value = outputs.operation(&id).and_then(|values| values.get(&output.name));
+        let Some(value) = value.filter(|value| !value.is_null()) else { continue };
+        let Some((host, port, resource_id)) = split_key(&key) else { continue };
+        values.push(NodeValue { resource_id, host, port, value: value.clone() });
+    }
+    Ok(values)
+}
+
+/// `<host>-<port>-<resourceId>`; the host may hold dashes.
+fn split_key(key: &str) -> Option<(String, Option<u16>, i64)> {
+    let (rest, resource) = key.rsplit_once('-')?;
+    let (host, port) = rest.rsplit_once('-')?;
+    let port = if port.is_empty() { None } else { Some(port.parse().ok()?) };
+    Some((host.to_owned(), port.filter(|port| *port != 0), resource.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_keys_split_from_the_right() {
+        assert_eq!(split_key("10.0.0.1--71"), Some(("10.0.0.1".to_owned(), None, 71)));
+        assert_eq!(split_key("a-b-8080-7"), Some(("a-b".to_owned(), Some(8080), 7)));
+        assert_eq!(split_key("local-0-0"), Some(("local".to_owned(), None, 0)));
+        assert_eq!(split_key("nonsense"), None);
+    }
+}
