@@ -187,7 +187,7 @@ mod tests {
         assert!(error.to_string().contains("taken"), "{error}");
         assert_eq!(names(dir.path()), ["taken"]);
         let error = write(&dir.path().join("no/such"), b"x", PRIVATE).unwrap_err();
-        assert!(error.to_string().contains("no/such"), "{error}");
+        assert!(error.to_string().contains("no/such`: No such file"), "{error}");
     }
 
     #[test]

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused.
-    #[error("cannot {action} `{path}`")]
+    #[error("cannot {action} `{path}`: {cause}")]
     Io {
         /// What was tried, as a verb: `create`, `read`, `rename`.
         action: &'static str,
         /// The file or directory it was tried on.
         path: PathBuf,
-        /// The answer of the system.
-        #[source]
-        source: io::Error,
+        /// The answer of the system. Part of the message and therefore not a `source`: it would be shown twice.
+        cause: io::Error,
     },
     /// The content is not what the format asks for. The reason never quotes the content, which may be secret.
     #[error("`{path}` cannot be used: {reason}; correct or remove the file")]
@@ -77,7 +76,7 @@ fn holder(pid: Option<u32>) -> String {
 
 /// Turns an [`io::Error`] into a [`StoreError`] with what was tried on which path.
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| StoreError::Io { action, path: path.to_owned(), source }
+    move |cause| StoreError::Io { action, path: path.to_owned(), cause }
 }
 
 /// Says what is wrong with JSON text without quoting it: a data error of `serde_json` repeats the value.
