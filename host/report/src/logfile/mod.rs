@@ -7,6 +7,7 @@
 
 mod appender;
 mod charset;
+mod checked_lines;
 mod clock;
 mod console_log;
 mod controls;
