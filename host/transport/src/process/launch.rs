@@ -29,7 +29,7 @@ pub(super) async fn start(spec: &ProcessSpec) -> Result<Started, ProcessError> {
     for _ in 1..BUSY_TRIES {
         match try_start(spec) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                tokio::time::sleep(BUSY_PAUSE).await
+                tokio::time::sleep(BUSY_PAUSE).await;
             }
             started => return started.map_err(|error| explain(spec, error)),
         }

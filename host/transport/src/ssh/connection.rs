@@ -149,12 +149,7 @@ impl SshConnection {
         on_start: impl FnOnce(RemotePid) + Send + 'static,
     ) -> Result<RemoteEnd, SshError> {
         self.call(stop, move |worker, cancel| {
-            remote::run(worker, &command, &*sink, cancel, Box::new(on_start)).map_err(|kind| match kind {
-                SshErrorKind::RemoteDirectory { .. } => {
-                    SshErrorKind::RemoteDirectory { dir: command.dir.clone() }
-                }
-                other => other,
-            })
+            remote::run(worker, &command, &*sink, cancel, Box::new(on_start))
         })
         .await
     }

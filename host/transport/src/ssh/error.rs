@@ -67,6 +67,28 @@ impl fmt::Display for Step {
     }
 }
 
+/// A host key that is not the recorded one.
+#[derive(Debug, Error)]
+#[error(
+    "THE HOST KEY HAS CHANGED: {file} line {line} has {known_type} {known}, the host shows {key_type} {fingerprint}. \
+     Somebody may be listening in, or the host was installed anew. Nothing was sent. If the new key is right, remove \
+     that line and connect again", file = .file.display()
+)]
+pub struct HostKeyChange {
+    /// The known-hosts file.
+    pub file: PathBuf,
+    /// Line of the recorded key, from 1.
+    pub line: usize,
+    /// Type of the recorded key.
+    pub known_type: String,
+    /// Fingerprint of the recorded key, as OpenSSH prints it.
+    pub known: String,
+    /// Type of the key shown.
+    pub key_type: String,
+    /// Fingerprint of the key shown.
+    pub fingerprint: String,
+}
+
 /// The kinds of SSH errors.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,8 +113,19 @@ pub enum SshErrorKind {
         /// The limit.
         limit: Duration,
     },
+    /// A command wrote nothing for longer than the read timeout.
+    #[error("no output for {limit:?}; the command was stopped and {}", fate(*.proved_dead))]
+    Silent {
+        /// The limit.
+        limit: Duration,
+        /// True when none of its processes was left.
+        proved_dead: bool,
+    },
     /// The peers could not agree, or the peer is no SSH server.
-    #[error("the key exchange failed: {detail}")]
+    #[error(
+        "the key exchange failed: {detail}; check that an SSH server listens there and is not turning connections \
+             away (MaxStartups)"
+    )]
     Handshake {
         /// What libssh2 said.
         detail: String,
@@ -110,23 +143,8 @@ pub enum SshErrorKind {
         fingerprint: String,
     },
     /// The host shows another key than the recorded one.
-    #[error("THE HOST KEY HAS CHANGED: {file} line {line} has {known_type} {known}, the host shows {key_type} \
-             {fingerprint}. Somebody may be listening in, or the host was installed anew. Nothing was sent. If the \
-             new key is right, remove that line and connect again", file = .file.display())]
-    HostKeyChanged {
-        /// The known-hosts file.
-        file: PathBuf,
-        /// Line of the recorded key, from 1.
-        line: usize,
-        /// Type of the recorded key.
-        known_type: String,
-        /// Fingerprint of the recorded key.
-        known: String,
-        /// Type of the key shown.
-        key_type: String,
-        /// Fingerprint of the key shown.
-        fingerprint: String,
-    },
+    #[error("{0}")]
+    HostKeyChanged(Box<HostKeyChange>),
     /// The key shown is marked `@revoked`.
     #[error("the host key {fingerprint} is revoked by {file} line {line}; do not connect until the host has a new key",
             file = .file.display())]
@@ -246,6 +264,10 @@ pub enum SshErrorKind {
         /// What the system said.
         detail: String,
     },
+}
+
+fn fate(proved_dead: bool) -> &'static str {
+    if proved_dead { "is dead" } else { "its processes may still be there" }
 }
 
 fn list(items: &[String]) -> String {

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use ssh2::Channel;
 
 use super::error::{SshErrorKind, Step, excerpt};
-use super::link::{Cancel, Failure, Link, Meanwhile, Patience, Piece};
+use super::link::{Cancel, Failure, Link, Meanwhile, Patience, Piece, serve};
 use super::marker::{Filter, Report};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
@@ -171,7 +171,7 @@ impl Conversation {
                 continue;
             }
             patience.check()?;
-            let until = link.serve(&mut meanwhile, patience.until());
+            let until = serve(&mut meanwhile, patience.until());
             link.wait(until)?;
         }
         Ok(())

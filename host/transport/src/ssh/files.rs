@@ -120,9 +120,10 @@ fn fetch(
         return Err(SshErrorKind::Invalid { what: "remote path", detail });
     }
     let path = quote(remote);
-    // head bounds what a growing or endless file sends; one byte more than allowed is enough to know.
+    // head bounds what a growing file sends; one byte more than allowed is enough to know. Not every head can count.
     let body = format!(
-        "[ -e {path} ] || return {MISSING}\n[ -f {path} ] || return {NOT_A_FILE}\nhead -c {} < {path}",
+        "[ -e {path} ] || return {MISSING}\n[ -f {path} ] || return {NOT_A_FILE}\n\
+         if head -c 1 </dev/null >/dev/null 2>&1; then head -c {} < {path}; else cat < {path}; fi",
         max_bytes.saturating_add(1)
     );
     let mut length: u64 = 0;

@@ -2,27 +2,31 @@
 
 use ssh2::{MethodType, Session};
 
-use super::error::SshErrorKind;
-use super::known_hosts::{HostKey, KnownHosts, Verdict, remember};
+use super::error::{HostKeyChange, SshErrorKind};
+use super::known_hosts::{HostKey, KnownHost, Verdict, remember};
 use super::settings::{HostKeyPolicy, SshSettings, SshTarget};
+
+/// What the known-hosts file says about the target; nothing where it is not to be looked at.
+pub(super) fn recorded(settings: &SshSettings, target: &SshTarget) -> Result<KnownHost, SshErrorKind> {
+    if settings.host_keys == HostKeyPolicy::AcceptAll {
+        return Ok(KnownHost::default());
+    }
+    let file = &settings.known_hosts;
+    KnownHost::load(file, &target.host, target.port).map_err(|source| SshErrorKind::KnownHosts {
+        file: file.clone(),
+        action: "read",
+        source,
+    })
+}
 
 /// Asks for key types that the file has for this host, so that a server that got a further type does not look like
 /// one whose key changed.
-pub(super) fn prefer_known_types(
-    session: &Session,
-    settings: &SshSettings,
-    target: &SshTarget,
-) -> Result<(), SshErrorKind> {
-    if settings.host_keys == HostKeyPolicy::AcceptAll {
-        return Ok(());
-    }
-    let known = load(settings)?.key_types(&target.host, target.port);
+pub(super) fn prefer_known_types(session: &Session, known: &KnownHost) {
     let supported = session.supported_algs(MethodType::HostKey).unwrap_or_default();
-    let ordered = order(&known, &supported);
+    let ordered = order(&known.key_types(), &supported);
     if let Err(error) = session.method_pref(MethodType::HostKey, &ordered) {
-        tracing::debug!(%target, %error, "host key types keep their default order");
+        tracing::debug!(%error, "host key types keep their default order");
     }
-    Ok(())
 }
 
 /// The supported algorithms, those of known key types first, host certificates left out.
@@ -44,6 +48,7 @@ fn key_type_of(algorithm: &str) -> &str {
 /// Judges the key the server proved to own in the key exchange.
 pub(super) fn check(
     session: &Session,
+    known: &KnownHost,
     settings: &SshSettings,
     target: &SshTarget,
 ) -> Result<(), SshErrorKind> {
@@ -53,8 +58,8 @@ pub(super) fn check(
     let key = HostKey::new(blob.to_vec());
     let verdict = match settings.host_keys {
         HostKeyPolicy::AcceptAll => return Ok(()),
-        HostKeyPolicy::Strict => load(settings)?.check(&target.host, target.port, &key),
-        HostKeyPolicy::TrustOnFirstUse => first_use(settings, target, &key)?,
+        HostKeyPolicy::Strict => known.check(&key),
+        HostKeyPolicy::TrustOnFirstUse => first_use(settings, target, &key, known.check(&key))?,
     };
     let file = settings.known_hosts.clone();
     let fingerprint = key.fingerprint();
@@ -64,20 +69,24 @@ pub(super) fn check(
             Err(SshErrorKind::HostKeyUnknown { file, key_type: key.key_type().to_owned(), fingerprint })
         }
         Verdict::Revoked { line } => Err(SshErrorKind::HostKeyRevoked { file, line, fingerprint }),
-        Verdict::Changed { line, known } => Err(SshErrorKind::HostKeyChanged {
+        Verdict::Changed { line, known } => Err(SshErrorKind::HostKeyChanged(Box::new(HostKeyChange {
             file,
             line,
             known_type: known.key_type().to_owned(),
             known: known.fingerprint(),
             key_type: key.key_type().to_owned(),
             fingerprint,
-        }),
+        }))),
     }
 }
 
-fn first_use(settings: &SshSettings, target: &SshTarget, key: &HostKey) -> Result<Verdict, SshErrorKind> {
-    // The common case takes no lock and needs no right to write.
-    let verdict = load(settings)?.check(&target.host, target.port, key);
+/// Records a host that is new. One that is known takes no lock and needs no right to write.
+fn first_use(
+    settings: &SshSettings,
+    target: &SshTarget,
+    key: &HostKey,
+    verdict: Verdict,
+) -> Result<Verdict, SshErrorKind> {
     if verdict != Verdict::Unknown {
         return Ok(verdict);
     }
@@ -89,15 +98,6 @@ fn first_use(settings: &SshSettings, target: &SshTarget, key: &HostKey) -> Resul
         return Ok(Verdict::Known);
     }
     Ok(verdict)
-}
-
-fn load(settings: &SshSettings) -> Result<KnownHosts, SshErrorKind> {
-    let file = &settings.known_hosts;
-    KnownHosts::load(file).map_err(|source| SshErrorKind::KnownHosts {
-        file: file.clone(),
-        action: "read",
-        source,
-    })
 }
 
 #[cfg(test)]

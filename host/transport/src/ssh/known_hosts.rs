@@ -62,19 +62,21 @@ enum Marker {
 struct Entry {
     line: usize,
     marker: Marker,
-    names: String,
+    /// The line names the host with the port it is reached by, not only without.
+    with_port: bool,
     key: HostKey,
 }
 
-/// The usable lines of a file.
+/// What the file says about one host. Only its own lines are decoded: with thousands of hosts each connection reads
+/// a file with thousands of lines.
 #[derive(Debug, Default)]
-pub(super) struct KnownHosts(Vec<Entry>);
+pub(super) struct KnownHost(Vec<Entry>);
 
-impl KnownHosts {
+impl KnownHost {
     /// Reads the file; a missing one has no lines.
-    pub(super) fn load(file: &Path) -> io::Result<Self> {
+    pub(super) fn load(file: &Path, host: &str, port: u16) -> io::Result<Self> {
         match std::fs::read(file) {
-            Ok(bytes) => Ok(Self::parse(&bytes, file)),
+            Ok(bytes) => Ok(Self::parse(&bytes, file, host, port)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
         }
@@ -82,26 +84,27 @@ impl KnownHosts {
 
     /// Lines that cannot be used are passed over with a log line, as OpenSSH does: one bad line must not lock out
     /// every host.
-    pub(super) fn parse(bytes: &[u8], file: &Path) -> Self {
+    fn parse(bytes: &[u8], file: &Path, host: &str, port: u16) -> Self {
+        let names = Names { full: name_of(host, port), plain: host.to_ascii_lowercase() };
         let text = String::from_utf8_lossy(bytes);
         let mut entries = Vec::new();
         for (index, text) in text.lines().enumerate() {
             let line = index + 1;
-            match parse_line(text) {
-                Ok(Some((marker, names, key))) => entries.push(Entry { line, marker, names, key }),
+            match parse_line(text, &names) {
+                Ok(Some((marker, with_port, key))) => entries.push(Entry { line, marker, with_port, key }),
                 Ok(None) => {}
                 Err(reason) => {
-                    tracing::debug!(file = %file.display(), line, reason, "known-hosts line passed over")
+                    tracing::debug!(file = %file.display(), line, reason, "known-hosts line passed over");
                 }
             }
         }
         Self(entries)
     }
 
-    /// The types of keys recorded for a host, without repetition, in the order of the file.
-    pub(super) fn key_types(&self, host: &str, port: u16) -> Vec<String> {
+    /// The types of the recorded keys, without repetition, in the order of the file.
+    pub(super) fn key_types(&self) -> Vec<String> {
         let mut types: Vec<String> = Vec::new();
-        for entry in self.of(&names_of(host, port)).filter(|entry| entry.marker == Marker::None) {
+        for entry in self.recorded() {
             if !types.iter().any(|known| known == entry.key.key_type()) {
                 types.push(entry.key.key_type().to_owned());
             }
@@ -109,42 +112,42 @@ impl KnownHosts {
         types
     }
 
-    /// Judges the key that a host shows.
-    pub(super) fn check(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
-        let names = names_of(host, port);
-        let plain = [host.to_ascii_lowercase()];
+    /// Judges the key that the host shows.
+    pub(super) fn check(&self, key: &HostKey) -> Verdict {
         let revoked = |entry: &&Entry| entry.marker == Marker::Revoked && entry.key == *key;
-        if let Some(entry) = self.of(&names).chain(self.of(&plain)).find(revoked) {
+        if let Some(entry) = self.0.iter().find(revoked) {
             return Verdict::Revoked { line: entry.line };
         }
-        let recorded: Vec<&Entry> = self.of(&names).filter(|entry| entry.marker == Marker::None).collect();
         // As OpenSSH: on another port a line without a port vouches for the same key, but accuses no other one.
-        let vouched = self.of(&plain).any(|entry| entry.marker == Marker::None && entry.key == *key);
-        if vouched || recorded.iter().any(|entry| entry.key == *key) {
+        if self.0.iter().any(|entry| entry.marker == Marker::None && entry.key == *key) {
             return Verdict::Known;
         }
-        let same_type = recorded.iter().find(|entry| entry.key.key_type() == key.key_type());
-        match same_type.or(recorded.first()) {
+        let same_type = self.recorded().find(|entry| entry.key.key_type() == key.key_type());
+        match same_type.or_else(|| self.recorded().next()) {
             // A host that shows a type we have no key of, although we asked for the type we have, is not new.
             Some(entry) => Verdict::Changed { line: entry.line, known: entry.key.clone() },
             None => Verdict::Unknown,
         }
     }
 
-    fn of<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a Entry> {
-        self.0.iter().filter(move |entry| names.iter().any(|name| matches(&entry.names, name)))
+    fn recorded(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().filter(|entry| entry.marker == Marker::None && entry.with_port)
     }
 }
 
-/// The name a host has in the file: with its port unless it is 22.
-fn names_of(host: &str, port: u16) -> [String; 1] {
-    let host = host.to_ascii_lowercase();
-    [if port == 22 { host } else { format!("[{host}]:{port}") }]
+struct Names {
+    full: String,
+    plain: String,
 }
 
-type Line = (Marker, String, HostKey);
+/// The name a host has in the file: with its port unless it is 22.
+fn name_of(host: &str, port: u16) -> String {
+    let host = host.to_ascii_lowercase();
+    if port == 22 { host } else { format!("[{host}]:{port}") }
+}
 
-fn parse_line(text: &str) -> Result<Option<Line>, &'static str> {
+/// A line's marker, whether it names the host with its port, and its key; none for a line about others.
+fn parse_line(text: &str, names: &Names) -> Result<Option<(Marker, bool, HostKey)>, &'static str> {
     let mut fields = text.split_ascii_whitespace().peekable();
     let marker = match fields.peek() {
         None => return Ok(None),
@@ -157,14 +160,18 @@ fn parse_line(text: &str) -> Result<Option<Line>, &'static str> {
     if marker != Marker::None {
         fields.next();
     }
-    let (Some(names), Some(key_type), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
+    let (Some(field), Some(key_type), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
         return Err("expected host names, key type and key");
     };
+    let with_port = matches(field, &names.full);
+    if !with_port && !matches(field, &names.plain) {
+        return Ok(None);
+    }
     let key = HostKey::new(STANDARD.decode(key).map_err(|_| "the key is not base64")?);
     if key.key_type() != key_type {
         return Err("the key is of another type than the line says");
     }
-    Ok(Some((marker, names.to_owned(), key)))
+    Ok(Some((marker, with_port, key)))
 }
 
 /// True when a line's name field means `name`: hashed, or patterns of which one matches and no negated one does.
@@ -230,11 +237,11 @@ pub(super) fn remember(file: &Path, host: &str, port: u16, key: &HostKey) -> io:
     let mut bytes = Vec::new();
     opened.seek(SeekFrom::Start(0))?;
     opened.read_to_end(&mut bytes)?;
-    let verdict = KnownHosts::parse(&bytes, file).check(host, port, key);
+    let verdict = KnownHost::parse(&bytes, file, host, port).check(key);
     if verdict == Verdict::Unknown {
         let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n');
         let start = if cut_off { "\n" } else { "" };
-        let [name] = names_of(host, port);
+        let name = name_of(host, port);
         let line = format!("{start}{name} {} {}\n", key.key_type(), STANDARD.encode(&key.blob));
         opened.write_all(line.as_bytes())?;
         opened.sync_data()?;
@@ -257,8 +264,20 @@ mod tests {
         format!("{names} {} {} comment\n", key.key_type(), STANDARD.encode(&key.blob))
     }
 
-    fn file(lines: &[String]) -> KnownHosts {
-        KnownHosts::parse(lines.concat().as_bytes(), Path::new("kh"))
+    struct Text(String);
+
+    impl Text {
+        fn host(&self, host: &str, port: u16) -> KnownHost {
+            KnownHost::parse(self.0.as_bytes(), Path::new("kh"), host, port)
+        }
+
+        fn check(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
+            self.host(host, port).check(key)
+        }
+    }
+
+    fn file(lines: &[String]) -> Text {
+        Text(lines.concat())
     }
 
     #[test]
@@ -279,7 +298,7 @@ mod tests {
             file(&[line("h", &ed)]).check("h", 22, &rsa2),
             Verdict::Changed { line: 1, known: ed.clone() }
         );
-        assert_eq!(known.key_types("h", 22), ["ssh-ed25519", "ssh-rsa"]);
+        assert_eq!(known.host("h", 22).key_types(), ["ssh-ed25519", "ssh-rsa"]);
     }
 
     #[test]

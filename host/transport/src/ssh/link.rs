@@ -188,9 +188,10 @@ impl Link {
         patience: &Patience<'_>,
     ) -> Result<Self, SshErrorKind> {
         let mut link = Self::on(socket, settings, wake)?;
-        host_key::prefer_known_types(&link.session, settings, target)?;
+        let known = host_key::recorded(settings, target)?;
+        host_key::prefer_known_types(&link.session, &known);
         link.handshake(&patience.at(Step::Handshake))?;
-        host_key::check(&link.session, settings, target)?;
+        host_key::check(&link.session, &known, settings, target)?;
         auth::log_in(&link, target, &patience.at(Step::Auth))?;
         Ok(link)
     }
@@ -284,19 +285,8 @@ impl Link {
                 return Err(Failure::Fault(self.noted(fault)));
             }
             patience.check().map_err(Failure::Kind)?;
-            let until = self.serve(&mut meanwhile, patience.until());
+            let until = serve(&mut meanwhile, patience.until());
             self.wait(until).map_err(Failure::Kind)?;
-        }
-    }
-
-    /// Serves the other channel, and says how long a sleep may be then.
-    pub(super) fn serve(&self, meanwhile: &mut Meanwhile<'_>, until: Instant) -> Instant {
-        match meanwhile {
-            Some(serve) => {
-                serve();
-                until.min(Instant::now() + SHARED_NAP)
-            }
-            None => until,
         }
     }
 
@@ -409,7 +399,7 @@ impl Link {
     /// Sleeps between operations. The socket is not looked at: what a peer says then is read by the next operation.
     pub(super) fn rest(&self) -> Result<(), SshErrorKind> {
         let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        self.sleep(&mut fds, Instant::now() + Duration::from_secs(3600))?;
+        self.sleep(&mut fds, Instant::now() + Duration::from_hours(1))?;
         self.keep_alive();
         Ok(())
     }
@@ -466,7 +456,32 @@ fn tune(socket: &TcpStream, settings: &SshSettings) -> io::Result<()> {
     Ok(())
 }
 
+/// Serves the other channel, and says how long a sleep may be then.
+pub(super) fn serve(meanwhile: &mut Meanwhile<'_>, until: Instant) -> Instant {
+    match meanwhile {
+        Some(serve) => {
+            serve();
+            until.min(Instant::now() + SHARED_NAP)
+        }
+        None => until,
+    }
+}
+
 /// An error of this machine.
 pub(super) fn local(what: &'static str, error: &dyn std::fmt::Display) -> SshErrorKind {
     SshErrorKind::Local { what, detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abandoned_operation_is_to_be_killed() {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let cancel = Cancel::new(StopToken::never(), Arc::clone(&abandoned));
+        assert_eq!(cancel.level(), StopLevel::Run);
+        abandoned.store(true, Ordering::Release);
+        assert_eq!(cancel.level(), StopLevel::Kill);
+    }
 }

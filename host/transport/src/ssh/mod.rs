@@ -24,7 +24,7 @@ mod upload;
 
 pub use connection::SshConnection;
 pub use connector::SshConnector;
-pub use error::{SshError, SshErrorKind, Step};
+pub use error::{HostKeyChange, SshError, SshErrorKind, Step};
 pub use exec::{ExecRequest, RemoteEnd};
 pub use files::RemoteDir;
 pub use remote::{REMOTE_GRACE, REMOTE_LINGER, RemoteCommand, RemotePid};

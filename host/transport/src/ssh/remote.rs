@@ -27,7 +27,7 @@ const START_WAIT: Duration = Duration::from_secs(5);
 /// Limit for the target's answer about a KILL.
 const KILL_WAIT: Duration = Duration::from_secs(20);
 /// A sleep of the reading loop; stops and output end it early.
-const NAP: Duration = Duration::from_secs(60);
+const NAP: Duration = Duration::from_mins(1);
 
 /// A command for a POSIX target.
 #[derive(Clone)]
@@ -51,18 +51,28 @@ pub struct RemotePid {
 ///
 /// The inner part reaches its shell through a pipe for the same reason as the outer one. `setsid` runs it in place,
 /// for a child of a shell without job control leads no group; where there is none, job control gives it a group.
-fn script_for(command: &RemoteCommand, token: &Token) -> Result<String, SshErrorKind> {
-    let mut inner =
+fn script_for(command: &RemoteCommand, token: &Token) -> String {
+    let enter =
         format!("cd {} 2>/dev/null || {{ {}; exit 1; }}\n", quote(&command.dir), token.report("nodir", "0"));
-    for (name, value) in &command.env {
-        inner.push_str(&format!("{name}={}\nexport {name}\n", quote(value)));
-    }
-    inner.push_str(&format!(
-        "case $1 in own) set -- \"$$\" ;; *) set -- \"$(($(ps -o pgid= -p $$)))\" ;; esac\n{}\nset --\nexec {} </dev/null\n",
-        token.report("group", "\"$1\""),
-        command.program_line,
-    ));
-    let body = format!(
+    let assign = |(name, value): &(String, String)| {
+        format!(
+            "{name}={}
+export {name}
+",
+            quote(value)
+        )
+    };
+    let variables = command.env.iter().map(assign).collect::<Vec<_>>().concat();
+    let inner = format!(
+        "{enter}{variables}\
+         case $1 in own) set -- \"$$\" ;; *) set -- \"$(($(ps -o pgid= -p $$)))\" ;; esac\n\
+         {group}\n\
+         set --\n\
+         exec {program} </dev/null\n",
+        group = token.report("group", "\"$1\""),
+        program = command.program_line,
+    );
+    whole(&format!(
         "if command -v setsid >/dev/null 2>&1; then set -- setsid own; else set -- '' found; set -m; fi 2>/dev/null\n\
          {start}\n\
          printf '%s\\n' {inner} | $1 /bin/sh -c 'eval \"$(cat)\"' sh \"$2\" 2>&1 &\n\
@@ -71,8 +81,7 @@ fn script_for(command: &RemoteCommand, token: &Token) -> Result<String, SshError
         start = token.report("start", "0"),
         inner = quote(&inner),
         exit = token.report("exit", "\"$?\""),
-    );
-    Ok(whole(&body))
+    ))
 }
 
 fn check(command: &RemoteCommand) -> Result<(), SshErrorKind> {
@@ -102,7 +111,7 @@ pub(super) fn run(
 ) -> Result<RemoteEnd, SshErrorKind> {
     check(command)?;
     let token = Token::random()?;
-    let text = script_for(command, &token)?;
+    let text = script_for(command, &token);
     let link = &worker.link;
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
@@ -113,9 +122,15 @@ pub(super) fn run(
         .send(link, text.as_bytes(), &mut patience, &mut |bytes| sink.output(bytes))
         .and_then(|()| conversation.end_input(link, &patience));
     let result = sent.and_then(|()| {
-        let mut running =
-            Running { worker, conversation: &mut conversation, sink, cancel, on_start: Some(on_start) };
-        running.to_end()
+        let mut running = Running {
+            worker,
+            dir: &command.dir,
+            conversation: &mut conversation,
+            sink,
+            cancel,
+            on_start: Some(on_start),
+        };
+        running.finish()
     });
     conversation.close(link);
     result
@@ -130,6 +145,7 @@ enum Why {
 
 struct Running<'a> {
     worker: &'a Worker,
+    dir: &'a str,
     conversation: &'a mut Conversation,
     sink: &'a dyn OutputSink,
     cancel: &'a Cancel,
@@ -137,13 +153,13 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn to_end(&mut self) -> Result<RemoteEnd, SshErrorKind> {
+    fn finish(&mut self) -> Result<RemoteEnd, SshErrorKind> {
         match self.listen() {
             Ok(Why::Ended) => Ok(RemoteEnd { exit: Some(self.exit()?), stopped: None }),
             Ok(Why::Stop) => self.stopped(),
             Ok(Why::Silent(limit)) => {
-                self.stopped()?;
-                Err(SshErrorKind::Timeout { step: Step::Output, limit })
+                let stopped = self.stopped().ok().and_then(|end| end.stopped);
+                Err(SshErrorKind::Silent { limit, proved_dead: stopped.is_some_and(|stop| stop.proved_dead) })
             }
             // A stop that finds the connection gone still has to reach the processes.
             Err(_) if self.cancel.level() >= StopLevel::Terminate => self.stopped(),
@@ -200,7 +216,7 @@ impl Running<'_> {
 
     fn exit(&mut self) -> Result<Exit, SshErrorKind> {
         if self.conversation.last == Some(Report::NoDirectory) {
-            return Err(SshErrorKind::RemoteDirectory { dir: String::new() });
+            return Err(SshErrorKind::RemoteDirectory { dir: self.dir.to_owned() });
         }
         if let Some((code, _)) = self.conversation.exit {
             return Ok(Exit::Code(code));
@@ -366,7 +382,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().join("ran");
         let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
-        let text = script_for(&command, &Token::random().unwrap()).unwrap();
+        let text = script_for(&command, &Token::random().unwrap());
         for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(7) {
             let script = text.get(..cut).unwrap();
             let _ = std::process::Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();

@@ -1,15 +1,18 @@
 //! Connecting, host keys and login.
 
 use std::net::TcpListener;
-use std::process::Command;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use autoexec_test_support::sshd::SshdOptions;
-use autoexec_transport::ssh::{ExecRequest, HostKeyPolicy, SshAuth, SshConnector, SshErrorKind, Step};
+use autoexec_transport::ssh::{
+    ExecRequest, HostKeyPolicy, SshAuth, SshConnector, SshErrorKind, SshSettings, SshTarget, Step,
+};
 use autoexec_transport::{Exit, Secret, StopHandle, StopLevel, StopToken};
 
-use crate::harness::{Bed, Collected, root_or_skip};
+use crate::harness::{Bed, Collected, DEADLINE, root_or_skip};
 
 fn known_hosts(bed: &Bed) -> String {
     std::fs::read_to_string(&bed.settings.known_hosts).unwrap_or_default()
@@ -23,6 +26,16 @@ fn record(bed: &Bed, line: &str) {
 /// The line OpenSSH would have for this server.
 fn line_of(bed: &Bed) -> String {
     format!("[127.0.0.1]:{} {}", bed.server.port(), bed.server.host_public_key().unwrap())
+}
+
+/// Debian's own libssh2 1.10 has neither strict key exchange nor current ciphers, and `LIBSSH2_SYS_USE_PKG_CONFIG` in a
+/// build environment would silently link it.
+#[tokio::test]
+async fn the_bundled_libssh2_is_linked() {
+    let bed = Bed::config(&["LogLevel DEBUG"]);
+    bed.connect().await;
+    let log = bed.server.log();
+    assert!(log.contains("remote software version libssh2_1.11.2"), "{log}");
 }
 
 #[tokio::test]
@@ -89,6 +102,73 @@ async fn an_encrypted_key_opens_with_its_passphrase() {
     bed.try_connect(auth).await.unwrap();
 }
 
+/// Ends a process that a test started.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_an_agent_log_in() {
+    let bed = Bed::new();
+    let socket = bed.path("agent");
+    let _agent = Ended(
+        Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap(),
+    );
+    let deadline = Instant::now() + DEADLINE;
+    while UnixStream::connect(&socket).is_err() {
+        assert!(Instant::now() < deadline, "the agent does not listen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let other = bed.path("other");
+    assert!(Command::new("ssh-keygen").args(["-q", "-N", "", "-f"]).arg(&other).status().unwrap().success());
+    for key in [&other, &bed.server.key_path()] {
+        let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
+        assert!(added.unwrap().success());
+    }
+    // The agent is found by the environment, which a test cannot change for itself alone.
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "connecting::child_with_an_agent", "--nocapture"])
+        .env("SSH_AUTH_SOCK", &socket)
+        .env("TEST_PORT", bed.server.port().to_string())
+        .env("TEST_USER", bed.server.user())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(
+        child.status.success() && text.contains("LOGGED IN"),
+        "{text}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+}
+
+#[tokio::test]
+#[ignore = "a part of the_keys_of_an_agent_log_in, which runs it as a process of its own"]
+async fn child_with_an_agent() {
+    let variable = |name| std::env::var(name).unwrap();
+    let target = SshTarget {
+        host: "127.0.0.1".to_owned(),
+        port: variable("TEST_PORT").parse().unwrap(),
+        user: variable("TEST_USER"),
+        auth: vec![SshAuth::Agent],
+    };
+    let settings = SshSettings {
+        connect_timeout: DEADLINE,
+        read_timeout: None,
+        write_timeout: DEADLINE,
+        keepalive: None,
+        known_hosts: "/nonexistent".into(),
+        host_keys: HostKeyPolicy::AcceptAll,
+        max_connections: 1,
+    };
+    SshConnector::new(settings).connect(&target, &StopToken::never()).await.unwrap();
+    println!("LOGGED IN");
+}
+
 #[tokio::test]
 async fn a_changed_host_key_is_refused_by_file_and_line_before_anything_is_sent() {
     let mut bed = Bed::new();
@@ -97,11 +177,10 @@ async fn a_changed_host_key_is_refused_by_file_and_line_before_anything_is_sent(
     assert_eq!(known_hosts(&bed).lines().count(), 2);
     bed.server.rotate_host_key().unwrap();
     let error = bed.try_connect(bed.key()).await.unwrap_err();
-    let SshErrorKind::HostKeyChanged { file, line, known, fingerprint, .. } = error.kind() else {
-        panic!("{error}")
-    };
-    assert_eq!((file, *line), (&bed.settings.known_hosts, 2));
-    assert!(known.starts_with("SHA256:") && known != fingerprint);
+    let SshErrorKind::HostKeyChanged(change) = error.kind() else { panic!("{error}") };
+    assert_eq!((&change.file, change.line), (&bed.settings.known_hosts, 2));
+    assert!(change.known.starts_with("SHA256:") && change.known != change.fingerprint);
+    let fingerprint = &change.fingerprint;
     let shown = bed.path("shown.pub");
     std::fs::write(&shown, bed.server.host_public_key().unwrap()).unwrap();
     let openssh = Command::new("ssh-keygen").arg("-lf").arg(&shown).output().unwrap();

@@ -12,7 +12,7 @@ use autoexec_transport::{OutputSink, Secret, StopToken};
 use tokio::sync::watch;
 
 /// Nothing here takes this long unless it is broken, on a machine that is busy with other builds as well.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Collects output.
 pub(crate) struct Collected(watch::Sender<Vec<u8>>);
@@ -53,6 +53,11 @@ impl OutputSink for Collected {
         assert!(!bytes.is_empty() && bytes.len() <= 64 * 1024);
         self.0.send_modify(|all| all.extend_from_slice(bytes));
     }
+}
+
+/// What `seq 1 n` prints.
+pub(crate) fn numbers(n: u32) -> String {
+    (1..=n).flat_map(|number| [number.to_string(), "\n".to_owned()]).collect()
 }
 
 /// True while the process is there and not just a zombie.

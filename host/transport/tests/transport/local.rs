@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use autoexec_transport::process::{GRACE, LINGER, ProcessEnd, ProcessError, ProcessSpec, run};
 use autoexec_transport::{Exit, StopHandle, StopLevel, StopOutcome, StopToken};
 
-use crate::harness::{Collected, DEADLINE, lives};
+use crate::harness::{Collected, DEADLINE, lives, numbers};
 
 fn sh(script: &str) -> ProcessSpec {
     ProcessSpec {
@@ -22,7 +22,7 @@ fn sh(script: &str) -> ProcessSpec {
 async fn finish(spec: ProcessSpec) -> (Result<ProcessEnd, ProcessError>, Arc<Collected>) {
     let sink = Collected::new();
     let end = tokio::time::timeout(DEADLINE, run(spec, sink.clone(), StopToken::never(), |_| {})).await;
-    (end.expect("it ends"), sink)
+    (end.unwrap(), sink)
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn stdin_stays_open_and_empty() {
 async fn twenty_megabytes_arrive_intact() {
     let (end, sink) = finish(sh("seq 1 2700000")).await;
     assert!(end.unwrap().exit.success());
-    let want: String = (1..=2_700_000).map(|n| format!("{n}\n")).collect();
+    let want = numbers(2_700_000);
     assert!(want.len() > 20_000_000 && sink.bytes() == want.as_bytes());
 }
 

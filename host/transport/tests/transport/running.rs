@@ -1,5 +1,6 @@
 //! Commands on a target: output, codes, environment, secrets.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use autoexec_test_support::sshd::SshdOptions;
 use autoexec_transport::ssh::{ExecRequest, RemoteCommand, RemoteEnd, SshConnection, SshErrorKind, quote};
 use autoexec_transport::{Exit, StopToken};
 
-use crate::harness::{Bed, Collected, lives, shell};
+use crate::harness::{Bed, Collected, lives, numbers, shell};
 
 async fn exec(connection: &mut SshConnection, command: &str, stdin: &[u8]) -> (Option<Exit>, Vec<u8>) {
     let sink = Collected::new();
@@ -41,7 +42,7 @@ async fn exec_gives_output_codes_signals_and_takes_input() {
 async fn twenty_megabytes_there_and_back_arrive_intact() {
     let bed = Bed::new();
     let mut connection = bed.connect().await;
-    let text: String = (1..=2_700_000).map(|n| format!("{n}\n")).collect();
+    let text = numbers(2_700_000);
     let (exit, output) = exec(&mut connection, "cat", text.as_bytes()).await;
     assert_eq!(exit, Some(Exit::Code(0)));
     assert!(output == text.as_bytes(), "{} of {} bytes", output.len(), text.len());
@@ -187,7 +188,6 @@ async fn a_target_without_setsid_still_gets_a_group() {
             ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(tool)).find(|path| path.exists());
         std::os::unix::fs::symlink(found.unwrap(), tools.path().join(tool)).unwrap();
     }
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(tools.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let bed = Bed::config(&[&format!("SetEnv PATH={}", tools.path().display())]);
     let mut connection = bed.connect().await;
@@ -231,7 +231,7 @@ async fn a_silent_command_is_stopped_at_the_read_timeout() {
     let talking = "for i in 1 2 3 4; do sleep 0.5; echo $i; done; echo pid $$; exec sleep 300";
     let begun = Instant::now();
     let error = connection.run(shell(talking), sink.clone(), &StopToken::never(), |_| {}).await.unwrap_err();
-    assert!(matches!(error.kind(), SshErrorKind::Timeout { .. }), "{error}");
+    assert!(matches!(error.kind(), SshErrorKind::Silent { proved_dead: true, .. }), "{error}");
     assert!(begun.elapsed() > Duration::from_secs(3));
     assert!(!lives(sink.pid("pid").await));
 }
