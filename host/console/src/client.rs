@@ -234,7 +234,10 @@ impl ConsoleClient {
 
 impl std::fmt::Debug for ConsoleClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConsoleClient").field("base", &self.base).field("dev_mode", &self.dev_mode).finish_non_exhaustive()
+        f.debug_struct("ConsoleClient")
+            .field("base", &self.base)
+            .field("dev_mode", &self.dev_mode)
+            .finish_non_exhaustive()
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
     fn names_are_decoded() {
         for (header, name) in [
             (r#"attachment; filename="a.txt""#, "a.txt"),
-            (r#"attachment;filename=plain.tar.gz"#, "plain.tar.gz"),
+            ("attachment;filename=plain.tar.gz", "plain.tar.gz"),
             (r#"attachment; fileName="%E9%85%8D%E7%BD%AE.xml""#, "配置.xml"),
             (r#"attachment; filename="配置.xml""#, "配置.xml"),
             (r#"attachment; filename="100%.txt""#, "100%.txt"),

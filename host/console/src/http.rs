@@ -15,7 +15,7 @@ use crate::sign::Signer;
 use crate::{Call, ConsoleError, ConsoleSettings, Endpoint};
 
 /// Everything but the characters that RFC 3986 calls unreserved.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Largest JSON reply: parameters of a job with tens of thousands of operations stay far below.
 pub(crate) const LARGEST_REPLY: usize = 64 << 20;
@@ -61,13 +61,14 @@ pub(crate) fn query_text(pairs: &[(&str, String)]) -> String {
 pub(crate) fn base_of(text: &str) -> Result<String, ConsoleError> {
     let wrong = |reason: &str| ConsoleError::settings("server.baseurl", reason);
     let text = text.trim();
-    let url = Url::parse(text)
-        .map_err(|error| wrong(&format!("{error}; expected `https://host:port`")))?;
+    let url = Url::parse(text).map_err(|error| wrong(&format!("{error}; expected `https://host:port`")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong("expected `http://host:port` or `https://host:port`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it holds a user name or password; these belong into `server.username` and `server.password`"));
+        return Err(wrong(
+            "it holds a user name or password; these belong into `server.username` and `server.password`",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("it must end after host, port and path"));
@@ -222,17 +223,22 @@ fn uri_of(url: &Url) -> String {
     }
 }
 
-/// Whether TLS itself objected, which an `io::Error` may wrap.
+/// Whether TLS itself objected.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if is_of_tls(error) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// Looks into `io::Error`s as well, which hide what they wrap from `source`, and may wrap each other.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_of_tls(inner))
 }
 
 /// The text of the last cause: the outer ones only say that a request failed.
@@ -252,11 +258,9 @@ mod tests {
 
     #[test]
     fn queries_are_percent_encoded_utf_8() {
-        let query = query_text(&[("phase", "检查 1&2".to_owned()), ("passThroughEnv", r#"{"a":1}"#.to_owned())]);
-        assert_eq!(
-            query,
-            "phase=%E6%A3%80%E6%9F%A5%201%262&passThroughEnv=%7B%22a%22%3A1%7D"
-        );
+        let query =
+            query_text(&[("phase", "检查 1&2".to_owned()), ("passThroughEnv", r#"{"a":1}"#.to_owned())]);
+        assert_eq!(query, "phase=%E6%A3%80%E6%9F%A5%201%262&passThroughEnv=%7B%22a%22%3A1%7D");
         let url = Url::parse(&format!("http://h:1/p?{query}")).unwrap();
         assert_eq!(uri_of(&url), format!("/p?{query}"), "what is signed is what is sent");
     }

@@ -6,7 +6,7 @@ use crate::ConsoleError;
 use crate::call::Repeat;
 
 /// Longest `Retry-After` that is believed. A proxy that asks for hours must not hold a job for hours.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Exponential back-off with jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,6 @@ mod tests {
     fn the_server_may_ask_for_more_within_reason() {
         let pause = |asked| pause_after(1, Duration::from_millis(1), Duration::from_millis(1), Some(asked));
         assert_eq!(pause(Duration::from_secs(7)), Duration::from_secs(7));
-        assert_eq!(pause(Duration::from_secs(86_400)), LONGEST_RETRY_AFTER);
+        assert_eq!(pause(Duration::from_hours(24)), LONGEST_RETRY_AFTER);
     }
 }

@@ -45,8 +45,8 @@ impl ConsoleSettings {
             pass_through: PassThrough::default(),
             ca_file: None,
             connect_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(60),
+            total_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
             dev_mode: false,
             retry: RetryPolicy::default(),
         }

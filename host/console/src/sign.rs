@@ -54,8 +54,7 @@ mod tests {
 
     #[test]
     fn vector_2_a_get_with_a_query() {
-        let signed =
-            signer().authorization("/neatlogic/api/binary/file/download?id=99&lastModified=0", b"");
+        let signed = signer().authorization("/neatlogic/api/binary/file/download?id=99&lastModified=0", b"");
         assert_eq!(signed, "Hmac 60a80cd745bd0d84b5d04fe949e6c299f1fb996aa1853bb76e3376659600a1ef");
     }
 }

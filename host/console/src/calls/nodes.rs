@@ -80,7 +80,8 @@ impl ConsoleClient {
     pub async fn nodes(&self, query: &NodesQuery, path: &Path) -> Result<Nodes, ConsoleError> {
         let local = download::modified(path).await?;
         let query = query.text(self.pass_through().to_string(), local);
-        let freshness = self.get(Call::Nodes, query, |fetched| self.replace(Call::Nodes, fetched, path)).await?;
+        let freshness =
+            self.get(Call::Nodes, query, |fetched| self.replace(Call::Nodes, fetched, path)).await?;
         Ok(freshness.into())
     }
 

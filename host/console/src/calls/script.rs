@@ -143,7 +143,10 @@ impl ConsoleClient {
     }
 
     fn bad_header(&self, name: &str, expected: &str) -> ConsoleError {
-        ConsoleError::bad_reply(&self.endpoint(Call::Script), format!("the header `{name}` is not {expected}"))
+        ConsoleError::bad_reply(
+            &self.endpoint(Call::Script),
+            format!("the header `{name}` is not {expected}"),
+        )
     }
 }
 

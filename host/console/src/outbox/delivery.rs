@@ -143,7 +143,9 @@ impl Delivery {
             self.delayed.pop();
             self.schedule.put_back(seq);
         }
-        while self.flights.len() < self.settings.in_flight.max(1) && self.gate.opens.is_none_or(|at| at <= now) {
+        while self.flights.len() < self.settings.in_flight.max(1)
+            && self.gate.opens.is_none_or(|at| at <= now)
+        {
             let Some(seq) = self.schedule.take() else { return };
             self.launch(seq, now);
             if self.gate.failures > 0 {
@@ -156,9 +158,8 @@ impl Delivery {
     fn launch(&mut self, seq: Seq, started: Instant) {
         let Some(entry) = self.entries.get(&seq) else { return };
         let (callback, client) = (Arc::clone(&entry.callback), Arc::clone(&self.client));
-        self.flights.push(Box::pin(async move {
-            Landed { seq, started, outcome: callback.send(&client).await }
-        }));
+        self.flights
+            .push(Box::pin(async move { Landed { seq, started, outcome: callback.send(&client).await } }));
     }
 
     fn next_wake(&self) -> Option<Instant> {
@@ -226,8 +227,7 @@ impl Delivery {
 
     fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
         let draining = self.drained.is_some();
-        let longest =
-            if draining { self.settings.longest_drain_pause } else { self.settings.longest_pause };
+        let longest = if draining { self.settings.longest_drain_pause } else { self.settings.longest_pause };
         pause_after(failures, self.settings.first_pause.min(longest), longest, asked.filter(|_| !draining))
     }
 

@@ -57,8 +57,6 @@ pub(super) enum Ending<'a> {
 #[derive(Debug)]
 pub(super) struct Journal {
     state: Mutex<State>,
-    /// Held, not used: closing it gives the lock back.
-    _lock: File,
 }
 
 #[derive(Debug)]
@@ -69,6 +67,8 @@ struct State {
     /// A write ended within a line; the next one starts a new line.
     torn: bool,
     closed: bool,
+    /// Held, not used: closing it gives the lock back.
+    lock: Option<File>,
 }
 
 impl Journal {
@@ -76,11 +76,20 @@ impl Journal {
     pub(super) fn open(path: &Path) -> Result<(Self, Left), OutboxError> {
         let lock = take_lock(path)?;
         let left = read(path)?;
-        let file = rewrite(path, &left)
-            .map_err(|source| OutboxError::File { path: path.to_owned(), action: "write", source })?;
-        let state =
-            State { file, last: left.last, outstanding: left.callbacks.len(), torn: false, closed: false };
-        Ok((Self { state: Mutex::new(state), _lock: lock }, left))
+        let file = rewrite(path, &left).map_err(|source| OutboxError::File {
+            path: path.to_owned(),
+            action: "write",
+            source,
+        })?;
+        let state = State {
+            file,
+            last: left.last,
+            outstanding: left.callbacks.len(),
+            torn: false,
+            closed: false,
+            lock: Some(lock),
+        };
+        Ok((Self { state: Mutex::new(state) }, left))
     }
 
     /// Numbers `callback`, writes it, and hands it to `then` before anybody else can append.
@@ -131,6 +140,13 @@ impl Journal {
         self.state().closed = true;
     }
 
+    /// Lets another process have the file; nothing may be acknowledged after it.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.lock = None;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,13 +178,8 @@ fn take_lock(path: &Path) -> Result<File, OutboxError> {
     name.push(".lock");
     let name = PathBuf::from(name);
     let wrong = |source| OutboxError::File { path: name.clone(), action: "lock", source };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&name)
-        .map_err(wrong)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name).map_err(wrong)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OutboxError::InUse { path: path.to_owned() }),
@@ -303,7 +314,10 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{HEADER}\n"));
         append(&journal, 2);
         drop(journal);
-        assert_eq!(Journal::open(&path).unwrap().1.callbacks.into_values().collect::<Vec<_>>(), [callback(2)]);
+        assert_eq!(
+            Journal::open(&path).unwrap().1.callbacks.into_values().collect::<Vec<_>>(),
+            [callback(2)]
+        );
     }
 
     #[test]
@@ -321,6 +335,27 @@ mod tests {
             let (_, left) = Journal::open(&path).unwrap();
             assert_eq!((left.callbacks.len(), left.unreadable), (1, 1), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_does_not_refuse_a_callback() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("outbox");
+        let (journal, _) = Journal::open(&path).unwrap();
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut journal.state().file, full);
+        let mut given = None;
+        let (seq, written) = journal.append(callback(1), |seq, _| given = Some(seq)).unwrap();
+        assert_eq!((given, written.unwrap_err().kind()), (Some(seq), io::ErrorKind::StorageFull));
+        journal.state().file = file;
+        append(&journal, 2);
+        assert_eq!(journal.outstanding(), 2);
+        drop(journal);
+        let (_, left) = Journal::open(&path).unwrap();
+        assert_eq!(
+            (left.callbacks.into_values().collect::<Vec<_>>(), left.unreadable),
+            (vec![callback(2)], 0)
+        );
     }
 
     #[test]

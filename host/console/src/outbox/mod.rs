@@ -263,8 +263,9 @@ impl OutboxHandle {
         }
         if let Some(task) = self.0.take_task() {
             task.abort();
-            // Its end gives the file back; how it ended does not matter.
+            // How it ended does not matter, only that it acknowledges nothing any more.
             let _ = task.await;
+            journal.release();
         }
         DrainReport { undelivered: journal.outstanding() }
     }

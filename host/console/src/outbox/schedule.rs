@@ -236,3 +236,120 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn phase(index: u8) -> PhaseName {
+        PhaseName::new(format!("P{index}")).unwrap()
+    }
+
+    fn lane() -> impl Strategy<Value = Lane> {
+        prop_oneof![
+            8 => (0..3_u8, 0..4_i64).prop_map(|(p, node)| Lane::Node(phase(p), ResourceId(node))),
+            3 => (0..3_u8).prop_map(|p| Lane::Phase(phase(p))),
+            1 => Just(Lane::Job),
+            2 => (0..2_u8).prop_map(|name| Lane::Variable(name.to_string())),
+        ]
+    }
+
+    /// The rules of the module, for one pair.
+    fn precedes(earlier: &Lane, later: &Lane) -> bool {
+        match (earlier, later) {
+            (Lane::Job, _) | (_, Lane::Job) => true,
+            (Lane::Phase(a), Lane::Node(b, _) | Lane::Phase(b)) | (Lane::Node(a, _), Lane::Phase(b)) => {
+                a == b
+            }
+            _ => earlier == later,
+        }
+    }
+
+    proptest! {
+        /// Exactly those may go whose predecessors are all finished, whatever is added and finished when.
+        #[test]
+        fn what_may_go_is_what_the_rules_say(
+            lanes in prop::collection::vec(lane(), 1..40),
+            line in any::<prop::sample::Index>(),
+            moves in prop::collection::vec(any::<prop::sample::Index>(), 200),
+        ) {
+            let line = line.index(lanes.len());
+            let mut schedule = Schedule::default();
+            let (mut added, mut finished, mut taken) = (0, BTreeSet::new(), BTreeSet::new());
+            for choice in moves {
+                while let Some(Seq(seq)) = schedule.take() {
+                    prop_assert!(taken.insert(usize::try_from(seq).unwrap()), "{} is given twice", seq);
+                }
+                let may_go: BTreeSet<usize> = (0..added)
+                    .filter(|this| !finished.contains(this))
+                    .filter(|this| (0..*this).all(|earlier| {
+                        let held = precedes(&lanes[earlier], &lanes[*this]) || (earlier < line && *this >= line);
+                        !held || finished.contains(&earlier)
+                    }))
+                    .collect();
+                prop_assert_eq!(&taken, &may_go);
+
+                // Add the next one, or finish one that is under way.
+                let options = taken.len() + usize::from(added < lanes.len());
+                if options == 0 {
+                    break;
+                }
+                let option = choice.index(options);
+                if let Some(this) = taken.iter().nth(option).copied() {
+                    taken.remove(&this);
+                    finished.insert(this);
+                    schedule.finish(&lanes[this]);
+                } else {
+                    if added == line {
+                        schedule.draw_line();
+                    }
+                    schedule.add(Seq(added as u64), &lanes[added]);
+                    added += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_may_go_again_first() {
+        let mut schedule = Schedule::default();
+        for (seq, node) in [(1, 1), (2, 2), (3, 3)] {
+            schedule.add(Seq(seq), &Lane::Node(phase(0), ResourceId(node)));
+        }
+        assert_eq!((schedule.take(), schedule.take()), (Some(Seq(1)), Some(Seq(2))));
+        schedule.put_back(Seq(1));
+        assert_eq!(
+            (schedule.take(), schedule.take(), schedule.has_ready()),
+            (Some(Seq(1)), Some(Seq(3)), false)
+        );
+    }
+
+    /// With a scan of the queue per callback this would be billions of steps.
+    #[test]
+    fn a_hundred_thousand_in_every_shape() {
+        type Shape = fn(u64) -> Lane;
+        let shapes: [Shape; 5] = [
+            |seq| Lane::Node(phase(0), ResourceId(i64::try_from(seq).unwrap())),
+            |_| Lane::Node(phase(0), ResourceId(1)),
+            |seq| if seq % 2 == 0 { Lane::Phase(phase(0)) } else { Lane::Node(phase(0), ResourceId(1)) },
+            |_| Lane::Job,
+            |seq| if seq == 99_999 { Lane::Job } else { Lane::Variable(seq.to_string()) },
+        ];
+        for shape in shapes {
+            let mut schedule = Schedule::default();
+            for seq in 0..100_000 {
+                schedule.add(Seq(seq), &shape(seq));
+            }
+            let mut finished = 0;
+            while let Some(seq) = schedule.take() {
+                schedule.finish(&shape(seq.get()));
+                finished += 1;
+            }
+            assert_eq!(finished, 100_000);
+        }
+    }
+}
