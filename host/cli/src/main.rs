@@ -1,2 +1,5 @@
-//! The autoexec command.
-fn main() {}
+//! The `autoexec` command. Everything is in the library, so that it can be tested and fuzzed.
+
+fn main() -> std::process::ExitCode {
+    autoexec_cli::main()
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json_path::{At, Complaint, flag, integer, text};
-use crate::{GroupNo, JobId, OpId, OpName, PhaseName};
+use crate::{GroupNo, JobId, OpId, OpName, PhaseName, json_text};
 
 /// Blocks may hold blocks; a file that nests them deeper than this is refused instead of overflowing the stack.
 const MAX_BLOCK_DEPTH: usize = 32;
@@ -231,6 +231,8 @@ pub struct Argument {
 pub struct OutputDescription {
     /// Whether the value names a file to bring back.
     pub is_file: bool,
+    /// Whether the value is a secret.
+    pub is_secret: bool,
     /// Value when the operation did not produce one.
     pub default: Value,
 }
@@ -643,8 +645,9 @@ fn outputs(at: &At<'_>) -> Result<IndexMap<String, OutputDescription>, Complaint
                 .as_ref()
                 .and_then(|entry| entry.get("defaultValue").map(|at| at.value().clone()))
                 .unwrap_or(Value::Null);
-            let is_file = kind.is_some_and(|kind| ValueType::from_word(&kind) == ValueType::FilePath);
-            Ok((name.clone(), OutputDescription { is_file, default }))
+            let kind = kind.map_or(ValueType::Text, |kind| ValueType::from_word(&kind));
+            let (is_file, is_secret) = (kind == ValueType::FilePath, kind == ValueType::Password);
+            Ok((name.clone(), OutputDescription { is_file, is_secret, default }))
         })
         .collect()
 }
@@ -655,7 +658,7 @@ fn environment(at: &At<'_>) -> Result<IndexMap<String, String>, Complaint> {
         .map(|(name, value)| {
             let text = match value {
                 Value::String(text) => text.clone(),
-                other => other.to_string(),
+                other => json_text(other),
             };
             (name.clone(), text)
         })
@@ -711,7 +714,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(job.job.unwrap().as_str(), "620011223344");
-        assert_eq!(job.environment["DEPLOY_RUNNERGROUP"], r#"{"1":"10.0.0.5"}"#);
+        assert_eq!(job.environment["DEPLOY_RUNNERGROUP"], r#"{"1": "10.0.0.5"}"#);
         assert_eq!((job.groups.len(), job.groups[1].strategy), (2, ExecStrategy::GrayScale));
         let operation = &job.groups[0].phases[0].operations[0];
         assert_eq!((operation.place, operation.place.as_str()), (Place::Target, "remote"));

@@ -12,7 +12,7 @@ use autoexec_events::{CallbackPosition, Level, Outcome, RunEvent};
 use autoexec_model::value::JobOptions;
 use autoexec_model::{ExecStrategy, GroupNo, JobId, RunnerId, SecretKey};
 use autoexec_plan::{Filter, JobPlan, PlannedGroup, PlannedPhase};
-use autoexec_store::{JobDir, NodeRecords};
+use autoexec_store::{JobDir, Loaded, NodeRecords};
 use std::collections::BTreeSet;
 use tokio::sync::{mpsc, watch};
 
@@ -165,9 +165,26 @@ async fn run_groups(shared: &Arc<Shared>, plan: JobPlan) {
 /// Returns the number of phases that were really started.
 async fn run_group(shared: &Arc<Shared>, group: PlannedGroup) -> u64 {
     shared.tell(SchedulerMessage::GroupStarted(group.number));
+    load_job_variables(shared);
     match group.strategy {
         ExecStrategy::OneShot => one_shot::run(shared, group).await,
         ExecStrategy::GrayScale => gray_scale::run(shared, group).await,
+    }
+}
+
+/// Variables that an earlier process, or another runner, set for the whole job.
+fn load_job_variables(shared: &Shared) {
+    match shared.records.load_env() {
+        Ok(Loaded::Found(env)) => {
+            for (name, stored) in env.variables {
+                shared.environment.set(name, stored.value);
+            }
+        }
+        Ok(Loaded::Missing) => {}
+        Ok(Loaded::Broken { reason }) => {
+            shared.message(Level::Warn, format!("The job's variables are broken and left out: {reason}"));
+        }
+        Err(error) => shared.message(Level::Warn, format!("Can not load the job's variables: {error}")),
     }
 }
 

@@ -1,0 +1,407 @@
+//! `conf/config.ini` (`spec/cli.md` §1.8): read with its secrets, and rewritten when one stands there plainly.
+
+use std::path::Path;
+use std::time::Duration;
+
+use autoexec_model::{Secret, SecretKey};
+use autoexec_store::atomic;
+use ini::{Ini, ParseOption};
+
+const MARK: &str = "{ENCRYPTED}";
+
+/// Why the configuration cannot be used. Values are never repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read or written.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The file is not an INI file.
+    #[error("{path}, line {line}: {problem}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// Line from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A needed key is missing or empty.
+    #[error("{path}: section [{section}]: `{key}` is missing")]
+    Missing {
+        /// The file.
+        path: String,
+        /// Section.
+        section: &'static str,
+        /// Key.
+        key: &'static str,
+    },
+    /// A key with an unusable value.
+    #[error("{path}: section [{section}]: `{key}` {problem}")]
+    Value {
+        /// The file.
+        path: String,
+        /// Section.
+        section: &'static str,
+        /// Key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// How to reach the console server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `server.baseurl` without a trailing slash.
+    pub base_url: String,
+    /// `server.username`.
+    pub user: String,
+    /// `server.password`, decrypted.
+    pub password: Secret,
+    /// `server.cafile`: further certificate authorities, PEM. Ours.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// Limits and switches of remote execution and jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoexecConfig {
+    /// `rexec.fail.reservedir`.
+    pub keep_failed_directory: bool,
+    /// `job.maxExecSecs`.
+    pub longest_wait: Duration,
+    /// `rexec.connectTimeout`.
+    pub connect_timeout: Duration,
+    /// `rexec.readTimeout`.
+    pub read_timeout: Duration,
+    /// `rexec.writeTimeout`.
+    pub write_timeout: Duration,
+    /// `deploy.possibleEncodings`.
+    pub deploy_encodings: String,
+    /// `ssh.hostkeys` (ours): `tofu` (default), `strict` or `accept`.
+    pub host_keys: HostKeys,
+    /// `ssh.knownHosts` (ours): default `<home>/conf/known_hosts`.
+    pub known_hosts: Option<std::path::PathBuf>,
+    /// `ssh.identity` (ours): private key files, comma list, for nodes without a password.
+    pub identities: Vec<std::path::PathBuf>,
+    /// `ssh.maxConnections` (ours).
+    pub max_connections: usize,
+    /// `shell.expansion` (ours): `off` (default) or `compatible`.
+    pub live_shell: bool,
+    /// `setenv.shell` (ours): 1 lets `native/setenv` evaluate `$( … )`.
+    pub shell_in_setenv: bool,
+    /// `outbox.maxWaitSecs` (ours): how long a finished run waits for a server that is away.
+    pub outbox_wait: Duration,
+}
+
+/// What to do about host keys of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKeys {
+    /// Record a new host's key, refuse a changed one.
+    Tofu,
+    /// Only hosts that are recorded.
+    Strict,
+    /// Accept all, as the replaced system did.
+    Accept,
+}
+
+impl Default for AutoexecConfig {
+    fn default() -> Self {
+        Self {
+            keep_failed_directory: false,
+            longest_wait: Duration::from_secs(86_400),
+            connect_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(3600),
+            write_timeout: Duration::from_secs(60),
+            deploy_encodings: String::new(),
+            host_keys: HostKeys::Tofu,
+            known_hosts: None,
+            identities: Vec::new(),
+            max_connections: 256,
+            live_shell: false,
+            shell_in_setenv: false,
+            outbox_wait: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Section `server`; `None` when the file has none, which is enough for runs without a server.
+    pub server: Option<ServerConfig>,
+    /// `password.key`, decrypted; empty when absent.
+    pub key: SecretKey,
+    /// Section `autoexec`.
+    pub autoexec: AutoexecConfig,
+}
+
+impl Config {
+    /// What holds without a file.
+    pub fn without_file() -> Self {
+        Self { server: None, key: SecretKey::new(""), autoexec: AutoexecConfig::default() }
+    }
+
+    /// Reads the file. Secrets that stand there plainly are replaced by encrypted ones; everything else of the
+    /// file, comments included, stays as it is.
+    ///
+    /// # Errors
+    /// Names file, section and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::File { path: name.clone(), problem: error.to_string() })?;
+        let config = Self::parse(&text, &name)?;
+        if let Some(hidden) = hide_plain_secrets(&text, &config) {
+            atomic::write(path, hidden.as_bytes(), atomic::PRIVATE)
+                .map_err(|error| ConfigError::File { path: name, problem: error.to_string() })?;
+        }
+        Ok(config)
+    }
+
+    /// Reads the text of a configuration; `path` is for error texts.
+    ///
+    /// # Errors
+    /// Names section and key.
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
+        let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+        let ini = Ini::load_from_str_opt(text.trim_start_matches('\u{feff}'), options).map_err(|error| {
+            // The library's text may hold a piece of the line.
+            ConfigError::Syntax { path: path.to_owned(), line: error.line + 1, problem: "not `key = value`, `[section]` or a comment".to_owned() }
+        })?;
+        let file = File { ini, path };
+        let master = SecretKey::master();
+        let key = match file.text("server", "password.key") {
+            Some(text) => SecretKey::new(file.reveal("server", "password.key", text, &master)?.expose()),
+            None => SecretKey::new(""),
+        };
+        Ok(Self { server: file.server(&key)?, autoexec: file.autoexec()?, key })
+    }
+}
+
+struct File<'a> {
+    ini: Ini,
+    path: &'a str,
+}
+
+impl File<'_> {
+    fn text(&self, section: &str, key: &str) -> Option<&str> {
+        self.ini.section(Some(section))?.get(key).map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    fn needed(&self, section: &'static str, key: &'static str) -> Result<&str, ConfigError> {
+        let missing = || ConfigError::Missing { path: self.path.to_owned(), section, key };
+        self.text(section, key).ok_or_else(missing)
+    }
+
+    fn wrong(&self, section: &'static str, key: &'static str, problem: impl Into<String>) -> ConfigError {
+        ConfigError::Value { path: self.path.to_owned(), section, key, problem: problem.into() }
+    }
+
+    /// In this file only `{ENCRYPTED}` marks an encrypted text.
+    fn reveal(
+        &self,
+        section: &'static str,
+        key: &'static str,
+        text: &str,
+        by: &SecretKey,
+    ) -> Result<Secret, ConfigError> {
+        match text.strip_prefix(MARK) {
+            Some(hex) => by.decrypt(hex).map_err(|error| self.wrong(section, key, format!("can not be decrypted: {error}"))),
+            None => Ok(Secret::new(text)),
+        }
+    }
+
+    fn server(&self, key: &SecretKey) -> Result<Option<ServerConfig>, ConfigError> {
+        let section = "server";
+        if self.text(section, "server.baseurl").is_none()
+            && self.text(section, "server.username").is_none()
+            && self.text(section, "server.password").is_none()
+        {
+            return Ok(None);
+        }
+        let base_url = self.needed(section, "server.baseurl")?;
+        let password = self.needed(section, "server.password")?;
+        Ok(Some(ServerConfig {
+            base_url: base_url.strip_suffix('/').unwrap_or(base_url).to_owned(),
+            user: self.needed(section, "server.username")?.to_owned(),
+            password: self.reveal(section, "server.password", password, key)?,
+            ca_file: self.text(section, "server.cafile").map(Into::into),
+        }))
+    }
+
+    fn autoexec(&self) -> Result<AutoexecConfig, ConfigError> {
+        let default = AutoexecConfig::default();
+        let paths = |text: &str| text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect();
+        Ok(AutoexecConfig {
+            keep_failed_directory: self.flag("rexec.fail.reservedir")?.unwrap_or(default.keep_failed_directory),
+            longest_wait: self.seconds("job.maxExecSecs")?.unwrap_or(default.longest_wait),
+            connect_timeout: self.seconds("rexec.connectTimeout")?.unwrap_or(default.connect_timeout),
+            read_timeout: self.seconds("rexec.readTimeout")?.unwrap_or(default.read_timeout),
+            write_timeout: self.seconds("rexec.writeTimeout")?.unwrap_or(default.write_timeout),
+            deploy_encodings: self.text("autoexec", "deploy.possibleEncodings").unwrap_or_default().to_owned(),
+            host_keys: self.host_keys()?,
+            known_hosts: self.text("autoexec", "ssh.knownHosts").map(Into::into),
+            identities: self.text("autoexec", "ssh.identity").map(paths).unwrap_or_default(),
+            max_connections: self.connections()?.unwrap_or(default.max_connections),
+            live_shell: self.live_shell()?,
+            shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),
+            outbox_wait: self.seconds("outbox.maxWaitSecs")?.unwrap_or(default.outbox_wait),
+        })
+    }
+
+    fn host_keys(&self) -> Result<HostKeys, ConfigError> {
+        match self.text("autoexec", "ssh.hostkeys") {
+            None | Some("tofu") => Ok(HostKeys::Tofu),
+            Some("strict") => Ok(HostKeys::Strict),
+            Some("accept") => Ok(HostKeys::Accept),
+            Some(_) => Err(self.wrong("autoexec", "ssh.hostkeys", "must be tofu, strict or accept")),
+        }
+    }
+
+    fn live_shell(&self) -> Result<bool, ConfigError> {
+        match self.text("autoexec", "shell.expansion") {
+            None | Some("off") => Ok(false),
+            Some("compatible") => Ok(true),
+            Some(_) => Err(self.wrong("autoexec", "shell.expansion", "must be off or compatible")),
+        }
+    }
+
+    fn connections(&self) -> Result<Option<usize>, ConfigError> {
+        let key = "ssh.maxConnections";
+        let Some(text) = self.text("autoexec", key) else { return Ok(None) };
+        match text.parse() {
+            Ok(0) | Err(_) => Err(self.wrong("autoexec", key, "must be a whole number above 0")),
+            Ok(number) => Ok(Some(number)),
+        }
+    }
+
+    fn seconds(&self, key: &'static str) -> Result<Option<Duration>, ConfigError> {
+        let Some(text) = self.text("autoexec", key) else { return Ok(None) };
+        let seconds = text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
+        Ok(Some(Duration::from_secs(seconds)))
+    }
+
+    fn flag(&self, key: &'static str) -> Result<Option<bool>, ConfigError> {
+        match self.text("autoexec", key) {
+            None => Ok(None),
+            Some("0" | "false") => Ok(Some(false)),
+            Some("1" | "true") => Ok(Some(true)),
+            Some(_) => Err(self.wrong("autoexec", key, "must be 0 or 1")),
+        }
+    }
+}
+
+/// The text with every plain secret encrypted; `None` when there is none. Plugins read the same file with their own
+/// copy of the scheme, so format and keys must stay.
+fn hide_plain_secrets(text: &str, config: &Config) -> Option<String> {
+    let mut changed = false;
+    let mut section = String::new();
+    let mut lines = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.trim().to_owned();
+        }
+        match hidden_line(&section, line, config) {
+            Some(hidden) => {
+                changed = true;
+                lines.push(hidden);
+            }
+            None => lines.push(line.to_owned()),
+        }
+    }
+    changed.then(|| lines.concat())
+}
+
+fn hidden_line(section: &str, line: &str, config: &Config) -> Option<String> {
+    if line.trim_start().starts_with(['#', ';']) {
+        return None;
+    }
+    let at = line.find(['=', ':'])?;
+    let (key, rest) = line.split_at_checked(at)?;
+    let by = match (section, key.trim()) {
+        ("server", "password.key") => SecretKey::master(),
+        ("server", "server.password") | ("autoexec", "db.password") => config.key.clone(),
+        _ => return None,
+    };
+    let separator = rest.get(..1)?;
+    let value = rest.get(1..)?;
+    let plain = value.trim();
+    if plain.is_empty() || plain.starts_with(MARK) || (key.trim() != "password.key" && config.has_no_key()) {
+        return None;
+    }
+    let blank = if value.starts_with(' ') { " " } else { "" };
+    let end = if line.ends_with("\r\n") { "\r\n" } else if line.ends_with('\n') { "\n" } else { "" };
+    Some(format!("{key}{separator}{blank}{MARK}{}{end}", by.encrypt(&Secret::new(plain))))
+}
+
+impl Config {
+    fn has_no_key(&self) -> bool {
+        self.key.encrypt(&Secret::new("x")) == "78"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "\
+# the server
+[server]
+server.baseurl = http://127.0.0.1:8080/
+server.username = autoexec
+server.password = tok-4711
+password.key = k3y-for-tests-0123456789abcdefgh
+
+[autoexec]
+; limits
+rexec.connectTimeout = 5
+job.maxExecSecs=7
+db.password=
+";
+
+    #[test]
+    fn a_plain_file_is_read_and_its_secrets_are_hidden_with_everything_else_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.ini");
+        std::fs::write(&path, PLAIN).unwrap();
+        let config = Config::load(&path).unwrap();
+        let server = config.server.unwrap();
+        assert_eq!((server.base_url.as_str(), server.password.expose()), ("http://127.0.0.1:8080", "tok-4711"));
+        assert_eq!(config.autoexec.connect_timeout, Duration::from_secs(5));
+        assert_eq!(config.autoexec.longest_wait, Duration::from_secs(7));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("tok-4711") && !text.contains("k3y-for"), "{text}");
+        assert!(text.contains("password.key = {ENCRYPTED}c34ecd89482c0abbe905cb6f8547b217a7c46be9afd52005f1845257b59ba6f3\n"));
+        assert!(text.starts_with("# the server\n[server]\n") && text.contains("; limits\n"));
+        let again = Config::load(&path).unwrap();
+        assert_eq!(again.server.unwrap().password.expose(), "tok-4711");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "an encrypted file is left alone");
+    }
+
+    #[test]
+    fn every_complaint_names_section_and_key_and_no_value() {
+        for (text, expected) in [
+            ("[server]\nserver.baseurl = x\n", "config.ini: section [server]: `server.password` is missing"),
+            ("[autoexec]\nrexec.readTimeout = soon\n", "section [autoexec]: `rexec.readTimeout` must be a number of seconds"),
+            ("[autoexec]\nssh.hostkeys = maybe\n", "`ssh.hostkeys` must be tofu, strict or accept"),
+            ("[server]\npassword.key = {ENCRYPTED}zz\n", "`password.key` can not be decrypted"),
+            ("[server]\nhunter2\n", "config.ini, line "),
+        ] {
+            let error = Config::parse(text, "config.ini").unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_server_is_enough_for_runs_without_one() {
+        let config = Config::parse("[autoexec]\n", "config.ini").unwrap();
+        assert!(config.server.is_none());
+        assert_eq!(config.autoexec, AutoexecConfig::default());
+    }
+}

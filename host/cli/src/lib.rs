@@ -1,0 +1,44 @@
+//! The `autoexec` command: flags, configuration, wiring, rendering of errors, exit codes. No logic of its own.
+//!
+//! Two ways in: the flags that a runner passes ([`args::DropIn`], `spec/cli.md`), and subcommands for people.
+
+pub mod args;
+mod boot;
+pub mod config;
+mod environment;
+mod error;
+mod home;
+mod run;
+mod services;
+mod signals;
+mod sources;
+mod standalone;
+
+use std::process::ExitCode as ProcessExit;
+
+use autoexec_events::ExitCode;
+
+pub use error::{CliError, Hint};
+
+/// Parses the command line and does what it asks.
+#[must_use]
+pub fn main() -> ProcessExit {
+    let code = match args::parse(std::env::args_os()) {
+        Ok(parsed) => match boot::dispatch(parsed) {
+            Ok(code) => code,
+            Err(error) => error.print(),
+        },
+        Err(exit) => exit,
+    };
+    ProcessExit::from(code.code())
+}
+
+/// The door to the terminal for text that is a command's result.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| CliError::new(ExitCode::Files, format!("can not write the output: {error}"))),
+    }
+}

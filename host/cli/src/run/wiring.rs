@@ -1,0 +1,159 @@
+//! Puts the parts together, lets the engine work, and waits for the server at the end.
+
+use std::sync::Arc;
+
+use autoexec_console::OutboxHandle;
+use autoexec_engine::ports::Reporter;
+use autoexec_engine::{Engine, JobEnvironment, RunSettings};
+use autoexec_events::Outcome;
+use autoexec_model::command_line::ShellExpansion;
+use autoexec_plan::JobPlan;
+use autoexec_report::logfile::{ConsoleLog, LogClock};
+use autoexec_report::{
+    ConsoleLogReporter, FileLogs, JournalReporter, JsonLines, OutboxReporter, Summary, SummaryTable, Terminal,
+};
+use autoexec_runners::{InlineScripts, RunnerSettings, ToolRunners};
+use autoexec_store::{Cache, FileRecords, Home, Journal};
+use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
+use tokio::sync::{mpsc, watch};
+
+use super::input::Prepared;
+use super::{Face, outbox};
+use crate::CliError;
+use crate::config::HostKeys;
+use crate::services::Services;
+use crate::signals::Signals;
+
+/// Requests that may wait; more senders than that wait in turn.
+const REQUEST_QUEUE: usize = 1024;
+
+pub(super) async fn run(
+    home: &Home,
+    prepared: Prepared,
+    console: Arc<ConsoleLog>,
+    signals: Signals,
+) -> Result<Outcome, CliError> {
+    let (requests, receiver) = mpsc::channel(REQUEST_QUEUE);
+    let (ending, asked_to_end) = watch::channel(false);
+    tokio::spawn(signals.forward(requests.clone(), ending));
+    let outbox = match &prepared.client {
+        Some(client) if !prepared.request.dev_mode => {
+            Some(outbox::open(&prepared.job_dir, Arc::clone(client), &console, requests.clone())?)
+        }
+        _ => None,
+    };
+    let (reporters, table) = reporters(&prepared, &console, outbox.as_ref())?;
+    let outbox_wait = prepared.config.autoexec.outbox_wait;
+    let face = prepared.request.face;
+    let mut outcome = engine(home, prepared).run(reporters, receiver).await;
+    if let Some(outbox) = outbox {
+        outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
+    }
+    if face == Face::Human {
+        crate::print(&format!("{}\n", table.render()))?;
+    }
+    Ok(outcome)
+}
+
+fn reporters(
+    prepared: &Prepared,
+    console: &Arc<ConsoleLog>,
+    outbox: Option<&OutboxHandle>,
+) -> Result<(Vec<Box<dyn Reporter>>, SummaryTable), CliError> {
+    // The journal comes first: what it does not have has not happened.
+    let journal = Journal::create(&prepared.job_dir).map_err(CliError::files)?;
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![
+        Box::new(JournalReporter::new(journal)),
+        Box::new(ConsoleLogReporter::new(Arc::clone(console))),
+    ];
+    if let Some(outbox) = outbox {
+        reporters.push(Box::new(OutboxReporter::new(outbox.clone(), prepared.job.clone(), prepared.runner)));
+    }
+    let summary = Summary::default();
+    let table = summary.table();
+    match prepared.request.face {
+        Face::None => {}
+        Face::Human => {
+            reporters.push(Box::new(Terminal::stderr()));
+            reporters.push(Box::new(summary));
+        }
+        Face::Json => reporters.push(Box::new(JsonLines::new(std::io::stdout()))),
+    }
+    Ok((reporters, table))
+}
+
+fn engine(home: &Home, prepared: Prepared) -> Engine {
+    let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
+    let plan = JobPlan::new(&params, &request.filter);
+    let connector = SshConnector::new(ssh_settings(home, &config));
+    let mut ssh_keys = request.ssh_keys;
+    let identities = config.autoexec.identities.iter().cloned();
+    ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: None }));
+    let expansion =
+        if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
+    let runners = ToolRunners::new(
+        RunnerSettings {
+            home: home.clone(),
+            job_dir: job_dir.clone(),
+            job: job.clone(),
+            exec_user: exec_user.clone(),
+            tenant,
+            key: config.key.clone(),
+            expansion,
+            keep_failed_directory: config.autoexec.keep_failed_directory,
+            ssh_keys,
+            limits: autoexec_sandbox::Limits::default(),
+            compiled_cache: home.root().join("data").join("wasm-cache"),
+        },
+        connector,
+        Arc::new(InlineScripts::new(job_dir.clone())),
+    );
+    let services = Services {
+        client,
+        job: job.clone(),
+        runner,
+        job_dir: job_dir.clone(),
+        cache: Cache::new(home),
+        instance: prepared.instance,
+    };
+    Engine {
+        settings: RunSettings {
+            job,
+            runner,
+            first_fire: request.first_fire,
+            force: request.force,
+            fire_next: request.fire_next,
+            filter: request.filter,
+            key: config.key,
+            options: prepared.options,
+            secret_outputs: prepared.secret_outputs,
+            round_limit: config.autoexec.longest_wait,
+            shell_in_setenv: config.autoexec.shell_in_setenv,
+            job_dir: job_dir.clone(),
+        },
+        plan,
+        environment: JobEnvironment::new(prepared.environment),
+        nodes: Box::new(prepared.nodes),
+        records: Arc::new(FileRecords::new(job_dir.clone())),
+        runners: Box::new(runners),
+        logs: Box::new(FileLogs::new(job_dir, exec_user, LogClock::system())),
+        services: Box::new(services),
+    }
+}
+
+fn ssh_settings(home: &Home, config: &crate::config::Config) -> SshSettings {
+    let limits = &config.autoexec;
+    SshSettings {
+        connect_timeout: limits.connect_timeout,
+        read_timeout: Some(limits.read_timeout),
+        write_timeout: limits.write_timeout,
+        keepalive: Some(std::time::Duration::from_secs(15)),
+        known_hosts: limits.known_hosts.clone().unwrap_or_else(|| home.root().join("conf").join("known_hosts")),
+        host_keys: match limits.host_keys {
+            HostKeys::Tofu => HostKeyPolicy::TrustOnFirstUse,
+            HostKeys::Strict => HostKeyPolicy::Strict,
+            HostKeys::Accept => HostKeyPolicy::AcceptAll,
+        },
+        max_connections: limits.max_connections,
+    }
+}
