@@ -1,0 +1,24 @@
+//! Facts about the job and the node this call is for.
+
+use crate::bindings::autoexec::tool::job as host;
+pub use host::{Context, Node, Variable};
+
+/// Where in the job this call stands.
+pub fn context() -> Context {
+    host::get_context()
+}
+
+/// The node this call is for. The runner itself has the host `local` and the resource id 0.
+pub fn node() -> Node {
+    host::get_node()
+}
+
+/// One variable of this node, set by earlier steps.
+pub fn variable(name: &str) -> Option<String> {
+    host::get_variable(name)
+}
+
+/// All variables of this node.
+pub fn variables() -> Vec<Variable> {
+    host::list_variables()
+}
