@@ -1,0 +1,64 @@
+//! `cargo xtask guests`: from the tool crates to installable components.
+//!
+//! Finds a compiler for `wasm32-unknown-unknown`, builds the guest workspaces with it, makes a component of each core
+//! module and puts the manifest from `tool.toml` into it (wasm-facts §2.1).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+mod build;
+mod encode;
+mod toolchain;
+
+use build::GuestCrate;
+use toolchain::Toolchain;
+
+/// What to build and where to put it.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Directory for the tools of plugins-wasm, as `<bundle>/<name>.wasm` [default: target/plugins/wasm].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Leave out the guests that only the tests use.
+    #[arg(long)]
+    no_fixtures: bool,
+}
+
+/// Builds everything that is out of date.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let root = workspace_root()?;
+    let toolchain = Toolchain::find_or_install()?;
+    // One for both workspaces, so that the standard library is built once.
+    let target_dir = root.join("target/plugins");
+    let out = options.out.clone().unwrap_or_else(|| target_dir.join("wasm"));
+    build_and_encode(&toolchain, &root.join("plugins-wasm"), &target_dir, &out)?;
+    if !options.no_fixtures {
+        let out = root.join("target/guests/wasm");
+        build_and_encode(&toolchain, &root.join("tests/fixtures/guests"), &target_dir, &out)?;
+    }
+    Ok(())
+}
+
+fn build_and_encode(toolchain: &Toolchain, workspace: &Path, target_dir: &Path, out: &Path) -> Result<()> {
+    let crates = build::guest_crates(workspace)?;
+    build::build(toolchain, workspace, target_dir)?;
+    for guest in &crates {
+        let core = guest.core_module(target_dir);
+        encode::component(guest, &core, out)
+            .with_context(|| format!("guest {} ({})", guest.package, guest.dir.display()))?;
+    }
+    Ok(())
+}
+
+/// The directory with the root `Cargo.toml`; xtask is a direct child of it.
+fn workspace_root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(here.parent().context("xtask has no parent directory")?.to_owned())
+}
+
+/// Progress, on standard error like cargo's own.
+#[expect(clippy::print_stderr, reason = "a command for people; its output is its progress")]
+fn say(text: impl std::fmt::Display) {
+    eprintln!("guests: {text}");
+}
