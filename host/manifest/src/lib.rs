@@ -4,10 +4,12 @@
 //! section `autoexec:manifest`, so that one file is the whole tool (architecture §5). The sandbox, the policy and
 //! the registration read it from there. This crate is pure: bytes in, types out.
 
+mod contract;
 mod descriptor;
 mod manifest;
 mod section;
 
+pub use contract::{ALWAYS_LINKED, TOOL_EXPORT, TOOL_PACKAGE, capability_of};
 pub use descriptor::{
     ArgumentDescriptor, Choice, Choices, Descriptor, DescriptorError, Flag, OperationType, OptionDescriptor,
     OptionType, OutputDescriptor,

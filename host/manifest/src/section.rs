@@ -140,13 +140,20 @@ impl<'a> Scan<'a> {
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
-                if self.manifest.replace(section.data()).is_some() {
-                    return Err(SectionError::TwoManifests);
-                }
+                return self.take_manifest(section.data());
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn take_manifest(&mut self, json: &'a [u8]) -> Result<(), SectionError> {
+        match self.manifest.replace(json) {
+            None => Ok(()),
+            Some(_) => Err(SectionError::TwoManifests),
+        }
     }
 }
 

@@ -1,0 +1,31 @@
+//! Names of the WIT contract that both the build and the host go by.
+
+/// Our WIT package.
+pub const TOOL_PACKAGE: &str = "autoexec:tool";
+
+/// Interfaces of [`TOOL_PACKAGE`] that every tool gets. All others are capabilities, which a manifest must ask for.
+pub const ALWAYS_LINKED: [&str; 5] = ["types", "log", "output", "job", "local-time"];
+
+/// The export that makes a component a tool.
+pub const TOOL_EXPORT: &str = "autoexec:tool/tool";
+
+/// The capability behind an import: the short name of an interface of ours that is not linked always.
+pub fn capability_of(import: &crate::InterfaceName) -> Option<&str> {
+    let name = import.unversioned().strip_prefix(TOOL_PACKAGE)?.strip_prefix('/')?;
+    (!ALWAYS_LINKED.contains(&name)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InterfaceName;
+
+    #[test]
+    fn capabilities_are_our_interfaces_that_are_not_always_there() {
+        let of = |name: &str| capability_of(&InterfaceName::new(name)).map(str::to_owned);
+        assert_eq!(of("autoexec:tool/net-probe@0.1.0").as_deref(), Some("net-probe"));
+        assert_eq!(of("autoexec:tool/log@0.1.0"), None);
+        assert_eq!(of("wasi:clocks/wall-clock@0.2.12"), None);
+        assert_eq!(of("autoexec:toolbox/net-probe"), None);
+    }
+}
