@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_ticker_ends_with_its_owner() {
         let (engine, _) = build_engine(&SandboxSettings::default()).unwrap();
-        let ticker = Ticker::start(engine, Duration::from_secs(3600)).unwrap();
+        let ticker = Ticker::start(engine, Duration::from_hours(1)).unwrap();
         let begin = std::time::Instant::now();
         drop(ticker);
         assert!(begin.elapsed() < Duration::from_secs(10), "drop waited for the tick");

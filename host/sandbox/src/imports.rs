@@ -5,22 +5,16 @@
 
 use std::fmt;
 
-use autoexec_manifest::{ComponentOutline, InterfaceName};
+use autoexec_manifest::{ALWAYS_LINKED, ComponentOutline, InterfaceName, TOOL_EXPORT, TOOL_PACKAGE};
 use semver::Version;
 
 use crate::grants::{Capability, Grants};
-
-/// Our package.
-const OWN_PACKAGE: &str = "autoexec:tool";
 
 /// The WIT version of our own package that this host links.
 const OWN_VERSION: Version = Version::new(0, 1, 0);
 
 /// The WASI version whose clocks, poll and random are linked.
 const WASI_VERSION: Version = Version::new(0, 2, 12);
-
-/// Interfaces of our own package that every tool gets.
-const OWN_ALWAYS: [&str; 5] = ["types", "log", "output", "job", "local-time"];
 
 /// WASI interfaces that every tool gets: time and randomness, nothing that reaches the outside.
 const WASI_ALWAYS: [&str; 6] = [
@@ -31,9 +25,6 @@ const WASI_ALWAYS: [&str; 6] = [
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
 ];
-
-/// The export that makes a component a tool.
-const TOOL_EXPORT: &str = "autoexec:tool/tool";
 
 /// An import that can not be linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,11 +105,11 @@ fn why_missing(import: &InterfaceName, outline: &ComponentOutline, grants: &Gran
     if WASI_ALWAYS.contains(&name) {
         return is_served_by(import, &WASI_VERSION);
     }
-    let Some(own) = name.strip_prefix(OWN_PACKAGE).and_then(|rest| rest.strip_prefix('/')) else {
+    let Some(own) = name.strip_prefix(TOOL_PACKAGE).and_then(|rest| rest.strip_prefix('/')) else {
         let wasi = name.starts_with("wasi:");
         return Some(if wasi { MissingReason::AmbientWasi } else { MissingReason::Unknown });
     };
-    if OWN_ALWAYS.contains(&own) {
+    if ALWAYS_LINKED.contains(&own) {
         return is_served_by(import, &OWN_VERSION);
     }
     let Some(capability) = Capability::from_interface(own) else { return Some(MissingReason::Unknown) };

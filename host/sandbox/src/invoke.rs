@@ -23,7 +23,7 @@ pub enum InvokeError {
     /// The guest's code trapped. A panic's text is in the log.
     #[error("the tool crashed: {message}")]
     Trap {
-        /// What wasmtime says, with the guest's functions on the stack if it knows them.
+        /// What wasmtime says.
         message: String,
     },
     /// The guest was refused memory and gave up.

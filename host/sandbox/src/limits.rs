@@ -19,7 +19,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, time: Duration::from_secs(600), log: 16 << 20, output: 16 << 20 }
+        Self { memory: 64 << 20, time: Duration::from_mins(10), log: 16 << 20, output: 16 << 20 }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::host::{ConnectTarget, ToolHost};
 
 /// The longest a single probe may wait, whatever the tool asks for.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// Why there is no connection (`probe-error` in the WIT).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,9 @@ use crate::imports::{exports_tool, missing_imports};
 use crate::tool::{LoadError, Tool};
 use crate::v0_1::{PluginPre, linker};
 
+/// Digest of the file, and what it is linked with.
+type ToolKey = ([u8; 32], Grants);
+
 /// Loads and runs tools. Make one per process, on first use: a job without WebAssembly tools pays nothing then.
 pub struct Sandbox {
     pub(crate) settings: SandboxSettings,
@@ -27,7 +30,7 @@ pub struct Sandbox {
     pub(crate) slots: Arc<Semaphore>,
     allocation: Allocation,
     cache: Option<CompiledCache>,
-    tools: Mutex<HashMap<([u8; 32], Grants), Arc<Tool>>>,
+    tools: Mutex<HashMap<ToolKey, Arc<Tool>>>,
     _ticker: Ticker,
 }
 

@@ -72,7 +72,7 @@ pub enum LoadError {
         source: SectionError,
     },
     /// It has no `run` that this host can call.
-    #[error("tool {}: does not export `autoexec:tool/tool@0.1.0` with its function `run`; build it against the WIT of this autoexec{}", path.display(), detail(reason))]
+    #[error("tool {}: does not export `autoexec:tool/tool@0.1.0` with its function `run`; build it against the WIT of this autoexec{}", path.display(), detail(reason.as_ref()))]
     NoRun {
         /// The file.
         path: PathBuf,
@@ -105,8 +105,8 @@ pub enum LoadError {
     },
 }
 
-fn detail(reason: &Option<String>) -> String {
-    reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+fn detail(reason: Option<&String>) -> String {
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
 }
 
 fn interfaces(missing: &[MissingImport]) -> String {
@@ -114,5 +114,5 @@ fn interfaces(missing: &[MissingImport]) -> String {
 }
 
 fn listed(missing: &[MissingImport]) -> String {
-    missing.iter().map(|import| format!("\n  {import}")).collect()
+    missing.iter().fold(String::new(), |list, import| format!("{list}\n  {import}"))
 }

@@ -44,7 +44,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linke
         match capability {
             Capability::NetProbe => net_probe::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?,
             Capability::StepOutputs => {
-                step_outputs::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?
+                step_outputs::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?;
             }
         }
     }

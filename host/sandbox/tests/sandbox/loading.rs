@@ -1,0 +1,96 @@
+//! What is refused before it runs, and what the refusal says.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use autoexec_sandbox::{Capability, Grants, LoadError, MissingReason};
+use tempfile::TempDir;
+
+use crate::handmade::install;
+use crate::support::{all_grants, guest, small_sandbox};
+
+fn load_text(component: &str) -> LoadError {
+    let dir = TempDir::new().unwrap();
+    let path = install(dir.path(), wat::parse_str(component).unwrap());
+    small_sandbox().load(&path, &all_grants()).unwrap_err()
+}
+
+#[test]
+fn all_missing_interfaces_are_named_at_once() {
+    let error = load_text(
+        r#"(component
+            (import "acme:magic/wand@1.0.0" (instance))
+            (import "wasi:filesystem/types@0.2.12" (instance))
+            (import "autoexec:tool/net-probe@0.1.0" (instance)))"#,
+    );
+    let LoadError::Imports { missing, .. } = &error else { panic!("{error}") };
+    let reasons: Vec<&MissingReason> = missing.iter().map(|missing| &missing.reason).collect();
+    let expected = [
+        &MissingReason::Unknown,
+        &MissingReason::AmbientWasi,
+        &MissingReason::NotRequested(Capability::NetProbe),
+    ];
+    assert_eq!(reasons, expected);
+    let text = error.to_string();
+    assert!(
+        text.contains("handmade.wasm")
+            && text.contains("3 interfaces")
+            && text.contains("`acme:magic/wand@1.0.0`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_capability_without_grant_is_not_linked() {
+    let error = small_sandbox().load(&guest("fixture/prober"), &Grants::none()).unwrap_err();
+    let LoadError::Imports { missing, .. } = &error else { panic!("{error}") };
+    assert_eq!(missing.len(), 1, "{error}");
+    assert_eq!(missing[0].reason, MissingReason::NotGranted(Capability::NetProbe));
+    assert!(error.to_string().contains("allow `net-probe` for this tool in the policy"), "{error}");
+}
+
+#[test]
+fn a_component_without_run_is_not_a_tool() {
+    assert!(matches!(load_text("(component)"), LoadError::NoRun { reason: None, .. }));
+    let wrong_type =
+        load_text(r#"(component (instance $i) (export "autoexec:tool/tool@0.1.0" (instance $i)))"#);
+    assert!(matches!(&wrong_type, LoadError::NoRun { reason: Some(_), .. }), "{wrong_type}");
+}
+
+#[test]
+fn what_is_no_component_is_refused_with_its_path() {
+    let dir = TempDir::new().unwrap();
+    let sandbox = small_sandbox();
+    let hello = fs::read(guest("demo/hello")).unwrap();
+    let mut damaged = hello.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 64].fill(0xff);
+    for (name, bytes) in [
+        ("text", b"#!/bin/sh\n".to_vec()),
+        ("empty", vec![]),
+        ("half", hello[..middle].to_vec()),
+        ("damaged", damaged),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let error = sandbox.load(&path, &all_grants()).unwrap_err();
+        assert!(matches!(error, LoadError::NotATool { .. } | LoadError::Compile { .. }), "{name}: {error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    let missing = sandbox.load(&dir.path().join("missing"), &all_grants()).unwrap_err();
+    assert!(matches!(missing, LoadError::Read { .. }), "{missing}");
+}
+
+#[test]
+fn the_same_content_is_loaded_once_and_other_grants_are_another_tool() {
+    let dir = TempDir::new().unwrap();
+    let copy: PathBuf = dir.path().join("copy.wasm");
+    fs::copy(guest("demo/hello"), &copy).unwrap();
+    let sandbox = small_sandbox();
+    let first = sandbox.load(&guest("demo/hello"), &Grants::none()).unwrap();
+    assert!(Arc::ptr_eq(&first, &sandbox.load(&copy, &Grants::none()).unwrap()));
+    assert!(!Arc::ptr_eq(&first, &sandbox.load(&copy, &all_grants()).unwrap()));
+    assert_eq!(first.manifest().name.as_str(), "demo/hello");
+    assert_eq!(first.digest().len(), 64);
+}
