@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoexec_console::{ConsoleClient, Outbox, OutboxEvent, OutboxHandle, OutboxSettings};
+use autoexec_console::{ConsoleClient, Outbox, OutboxError, OutboxEvent, OutboxHandle, OutboxSettings};
 use autoexec_engine::Request;
 use autoexec_events::Level;
 use autoexec_report::logfile::ConsoleLog;
@@ -16,22 +16,49 @@ use crate::CliError;
 /// After an abort nobody waits long for a server that is away.
 const WAIT_AFTER_ABORT: Duration = Duration::from_secs(30);
 
-/// Opens the job's outbox. What an earlier process left is sent before anything of this one.
+/// Outboxes that may be open for one job at a time: the server may start several processes of a job on purpose.
+const SLOTS: u32 = 64;
+
+/// The outboxes of a process: its own, and those that dead processes of the job left behind.
+pub(super) struct Outboxes {
+    pub(super) own: OutboxHandle,
+    orphans: Vec<OutboxHandle>,
+}
+
+/// Opens the job's outbox. What an earlier process left in it is sent before anything of this one.
 pub(super) fn open(
     job_dir: &JobDir,
-    client: Arc<ConsoleClient>,
+    client: &Arc<ConsoleClient>,
     console: &Arc<ConsoleLog>,
-    requests: mpsc::Sender<Request>,
-) -> Result<OutboxHandle, CliError> {
-    let (events, receiver) = mpsc::unbounded_channel();
-    let path = job_dir.root().join(".outbox.jsonl");
-    let (outbox, report) =
-        Outbox::open(&path, client, OutboxSettings::new(events)).map_err(CliError::files)?;
-    if report.left_over > 0 {
-        say(console, Level::Info, &format!("{} callback(s) of an earlier process are sent first.", report.left_over));
+    requests: &mpsc::Sender<Request>,
+) -> Result<Outboxes, CliError> {
+    let mut found = Vec::new();
+    let mut left_over = 0;
+    for slot in 0..SLOTS {
+        let path = job_dir.root().join(format!(".outbox-{slot}.jsonl"));
+        if !found.is_empty() && !path.exists() {
+            continue;
+        }
+        let (events, receiver) = mpsc::unbounded_channel();
+        match Outbox::open(&path, Arc::clone(client), OutboxSettings::new(events)) {
+            Ok((outbox, report)) => {
+                left_over += report.left_over;
+                tokio::spawn(listen(receiver, Arc::clone(console), requests.clone()));
+                found.push(outbox);
+            }
+            Err(OutboxError::InUse { .. }) => {}
+            Err(error) => return Err(CliError::files(error)),
+        }
     }
-    tokio::spawn(listen(receiver, Arc::clone(console), requests));
-    Ok(outbox)
+    if left_over > 0 {
+        let text = format!("{left_over} callback(s) of an earlier process were not delivered and are sent first.");
+        say(console, Level::Info, &text);
+    }
+    let mut found = found.into_iter();
+    let own = found.next().ok_or_else(|| {
+        CliError::files(format!("{SLOTS} processes of this job are running already"))
+    })?;
+    Ok(Outboxes { own, orphans: found.collect() })
 }
 
 async fn listen(
@@ -53,7 +80,9 @@ async fn listen(
             OutboxEvent::Rejected { summary, message, .. } => {
                 say(&console, Level::Error, &format!("The server refused the callback ({summary}): {message}"));
             }
-            other => say(&console, Level::Warn, &format!("{other:?}")),
+            OutboxEvent::NotDurable { message, .. } => {
+                say(&console, Level::Warn, &format!("A callback could not be written to disk, a crash would lose it: {message}"));
+            }
         }
     }
 }
@@ -66,20 +95,26 @@ fn say(console: &ConsoleLog, level: Level, text: &str) {
 /// Delivers what is left. Ends early when somebody asks the process to end; what is undelivered then is kept for the
 /// next process of the job.
 pub(super) async fn drain(
-    outbox: &OutboxHandle,
+    outboxes: &Outboxes,
     limit: Duration,
     mut asked_to_end: watch::Receiver<bool>,
     console: &ConsoleLog,
 ) -> u64 {
     let aborted = *asked_to_end.borrow();
-    let limit = if aborted { limit.min(WAIT_AFTER_ABORT) } else { limit };
-    let waiting = outbox.drain(Instant::now() + limit);
-    let undelivered = tokio::select! {
-        report = waiting => report.undelivered,
-        Ok(()) = asked_to_end.changed(), if !aborted => outbox.undelivered(),
+    let deadline = Instant::now() + if aborted { limit.min(WAIT_AFTER_ABORT) } else { limit };
+    let delivered = async {
+        for outbox in std::iter::once(&outboxes.own).chain(&outboxes.orphans) {
+            outbox.drain(deadline).await;
+        }
     };
+    tokio::select! {
+        () = delivered => {}
+        Ok(()) = asked_to_end.changed(), if !aborted => {}
+    }
+    let undelivered = outboxes.own.undelivered();
     if undelivered > 0 {
-        say(console, Level::Error, &format!("{undelivered} callback(s) could not be delivered; they are kept and sent by the next process of the job."));
+        let text = format!("{undelivered} callback(s) could not be delivered; they are kept and sent by the next process of the job.");
+        say(console, Level::Error, &text);
     }
     undelivered as u64
 }

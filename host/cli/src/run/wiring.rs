@@ -38,11 +38,11 @@ pub(super) async fn run(
     tokio::spawn(signals.forward(requests.clone(), ending));
     let outbox = match &prepared.client {
         Some(client) if !prepared.request.dev_mode => {
-            Some(outbox::open(&prepared.job_dir, Arc::clone(client), &console, requests.clone())?)
+            Some(outbox::open(&prepared.job_dir, client, &console, &requests)?)
         }
         _ => None,
     };
-    let (reporters, table) = reporters(&prepared, &console, outbox.as_ref())?;
+    let (reporters, table) = reporters(&prepared, &console, outbox.as_ref().map(|outboxes| &outboxes.own))?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let face = prepared.request.face;
     let mut outcome = engine(home, prepared).run(reporters, receiver).await;
