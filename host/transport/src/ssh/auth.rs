@@ -5,7 +5,9 @@ use std::path::Path;
 use ssh2::{KeyboardInteractivePrompt, Prompt};
 
 use super::error::SshErrorKind;
-use super::link::{Failure, Link, Patience};
+use super::fault::Failure;
+use super::link::Link;
+use super::patience::Patience;
 use super::settings::{SshAuth, SshTarget};
 use crate::secret::Secret;
 

@@ -8,8 +8,10 @@ use nix::sys::signal::Signal;
 use ssh2::Channel;
 
 use super::error::{SshErrorKind, Step, excerpt};
-use super::link::{Cancel, Failure, Link, Meanwhile, Patience, Piece, serve};
+use super::fault::Failure;
+use super::link::{Link, Meanwhile, Piece, serve};
 use super::marker::{Filter, Report};
+use super::patience::{Cancel, Patience};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
 use crate::stop::StopLevel;

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::error::SshErrorKind;
 use super::exec::Conversation;
-use super::link::{Link, Patience};
+use super::link::Link;
+use super::patience::Patience;
 
 /// What happened to a feed. It outlives the feed, which its producer owns.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
-use super::link::{Cancel, Patience};
+use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
 use super::shell::quote;
 use crate::stop::StopLevel;

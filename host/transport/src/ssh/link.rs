@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libssh2_sys as raw;
@@ -16,144 +15,17 @@ use ssh2::{BlockDirections, Channel, ErrorCode, Session};
 
 use super::auth;
 use super::error::{SshErrorKind, Step};
+use super::fault::{Failure, Fault};
 use super::host_key;
+use super::patience::{Cancel, Patience};
 use super::settings::{SshSettings, SshTarget};
 use crate::output::with_buffer;
-use crate::stop::{StopLevel, StopToken};
+use crate::stop::StopToken;
 
 /// How long a blocked step sleeps at most while another channel of the session has to be served as well: the blocked
 /// step may have taken that channel's packets off the socket, so that the socket would not wake us for them.
 const SHARED_NAP: Duration = Duration::from_millis(20);
-/// `LIBSSH2_ERROR_SOCKET_NONE`, which the binding does not name.
-const SOCKET_NONE: i32 = -1;
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-
-/// What may end an operation early: the caller's stop token, or the caller having gone away.
-pub(super) struct Cancel {
-    stop: StopToken,
-    abandoned: Arc<AtomicBool>,
-}
-
-impl Cancel {
-    pub(super) fn new(stop: StopToken, abandoned: Arc<AtomicBool>) -> Self {
-        Self { stop, abandoned }
-    }
-
-    pub(super) fn level(&self) -> StopLevel {
-        if self.abandoned.load(Ordering::Acquire) { StopLevel::Kill } else { self.stop.level() }
-    }
-}
-
-/// How long a step may take, and which stop level ends it.
-pub(super) struct Patience<'a> {
-    step: Step,
-    limit: Duration,
-    until: Instant,
-    cancel: &'a Cancel,
-    ends_at: Option<StopLevel>,
-}
-
-impl<'a> Patience<'a> {
-    /// Ends at `level`; with none, only by time.
-    pub(super) fn new(step: Step, limit: Duration, cancel: &'a Cancel, level: Option<StopLevel>) -> Self {
-        Self { step, limit, until: Instant::now() + limit, cancel, ends_at: level }
-    }
-
-    /// The same limit and moment for another step of the same whole.
-    pub(super) fn at(&self, step: Step) -> Self {
-        Self { step, ..*self }
-    }
-
-    /// Starts the limit again: there was progress.
-    pub(super) fn renew(&mut self) {
-        self.until = Instant::now() + self.limit;
-    }
-
-    pub(super) fn until(&self) -> Instant {
-        self.until
-    }
-
-    pub(super) fn check(&self) -> Result<(), SshErrorKind> {
-        if self.ends_at.is_some_and(|level| self.cancel.level() >= level) {
-            return Err(SshErrorKind::Stopped);
-        }
-        if Instant::now() >= self.until {
-            return Err(SshErrorKind::Timeout { step: self.step, limit: self.limit });
-        }
-        Ok(())
-    }
-}
-
-/// An error of libssh2, with its code where there is one.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) code: Option<i32>,
-    would_block: bool,
-    pub(super) detail: String,
-}
-
-impl From<ssh2::Error> for Fault {
-    fn from(error: ssh2::Error) -> Self {
-        let code = match error.code() {
-            ErrorCode::Session(code) => Some(code),
-            ErrorCode::SFTP(_) => None,
-        };
-        let would_block = code == Some(raw::LIBSSH2_ERROR_EAGAIN);
-        Self { code, would_block, detail: error.message().to_owned() }
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self { code: None, would_block: error.kind() == io::ErrorKind::WouldBlock, detail: error.to_string() }
-    }
-}
-
-impl Fault {
-    /// True when the whole connection is unusable, not just one request refused.
-    fn ends_connection(&self) -> bool {
-        matches!(
-            self.code,
-            Some(
-                SOCKET_NONE
-                    | raw::LIBSSH2_ERROR_SOCKET_SEND
-                    | raw::LIBSSH2_ERROR_SOCKET_RECV
-                    | raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
-                    | raw::LIBSSH2_ERROR_SOCKET_TIMEOUT
-                    | raw::LIBSSH2_ERROR_BAD_SOCKET
-                    | raw::LIBSSH2_ERROR_TIMEOUT
-                    | raw::LIBSSH2_ERROR_DECRYPT
-                    | raw::LIBSSH2_ERROR_INVALID_MAC
-                    | raw::LIBSSH2_ERROR_PROTO
-            )
-        )
-    }
-}
-
-/// Why [`Link::drive`] gave up.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Time, stop, or poll.
-    Kind(SshErrorKind),
-    /// libssh2 said no.
-    Fault(Fault),
-}
-
-impl Failure {
-    /// As the caller's error, in the words of `step`.
-    pub(super) fn during(self, step: Step) -> SshErrorKind {
-        match self {
-            Self::Kind(kind) => kind,
-            Self::Fault(fault) if fault.code == Some(raw::LIBSSH2_ERROR_CHANNEL_FAILURE) => {
-                SshErrorKind::SessionRefused { detail: fault.detail }
-            }
-            Self::Fault(fault) if fault.ends_connection() => {
-                SshErrorKind::ConnectionLost { step, detail: fault.detail }
-            }
-            Self::Fault(fault) => SshErrorKind::Channel { step, detail: fault.detail },
-        }
-    }
-}
 
 /// One piece of reading from a channel.
 pub(super) enum Piece {
@@ -470,18 +342,4 @@ pub(super) fn serve(meanwhile: &mut Meanwhile<'_>, until: Instant) -> Instant {
 /// An error of this machine.
 pub(super) fn local(what: &'static str, error: &dyn std::fmt::Display) -> SshErrorKind {
     SshErrorKind::Local { what, detail: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_abandoned_operation_is_to_be_killed() {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let cancel = Cancel::new(StopToken::never(), Arc::clone(&abandoned));
-        assert_eq!(cancel.level(), StopLevel::Run);
-        abandoned.store(true, Ordering::Release);
-        assert_eq!(cancel.level(), StopLevel::Kill);
-    }
 }

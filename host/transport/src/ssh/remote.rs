@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
 use super::exec::{Conversation, RemoteEnd};
-use super::link::{Cancel, Link, Meanwhile, Patience};
+use super::link::{Link, Meanwhile};
 use super::marker::{Filter, Report, Token};
+use super::patience::{Cancel, Patience};
 use super::script::{self, SHELL, whole};
 use super::shell::{is_variable_name, quote};
 use crate::exit::{Exit, StopOutcome};
@@ -390,5 +391,82 @@ mod tests {
         }
         let _ = std::process::Command::new("/bin/sh").arg("-c").arg(&text).output().unwrap();
         assert!(mark.exists());
+    }
+
+    fn shells() -> Vec<&'static str> {
+        let (found, missing): (Vec<_>, Vec<_>) =
+            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/zsh"]
+                .into_iter()
+                .partition(|shell| std::path::Path::new(shell).exists());
+        println!("SKIPPED, not installed: {missing:?}");
+        found
+    }
+
+    /// `shell -c`, of busybox too.
+    fn of(shell: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(shell);
+        command.args(if shell.ends_with("busybox") { &["sh", "-c"][..] } else { &["-c"] });
+        command
+    }
+
+    #[test]
+    fn each_shell_runs_and_reports() {
+        let command = RemoteCommand { program_line: "sh -c 'echo \"$A\"; exit 42'".into(), ..command() };
+        for shell in shells() {
+            let token = Token::random().unwrap();
+            let output = of(shell).arg(script_for(&command, &token)).output().unwrap();
+            let mut said = Vec::new();
+            let reports =
+                Filter::new(&token).feed(&output.stdout, &mut |bytes| said.extend_from_slice(bytes));
+            let [Report::Start, Report::Group(group), Report::Exit(42)] = reports[..] else {
+                panic!("{shell}: {reports:?} {output:?}")
+            };
+            assert!(group > 1);
+            assert_eq!(said, b"1\n", "{shell}");
+        }
+    }
+
+    /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
+    fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {
+        use std::os::unix::process::CommandExt;
+        let script = "trap '' TERM; sleep 300 & echo ready; while :; do sleep 0.1; done";
+        let mut leader = std::process::Command::new("/bin/sh")
+            .args(["-c", script])
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        let group = i32::try_from(leader.id()).unwrap();
+        (group, std::thread::spawn(move || drop(leader.wait())))
+    }
+
+    /// True while something of the group is more than a zombie: a container's init may take its time to reap.
+    fn lives(group: i32) -> bool {
+        let output = std::process::Command::new("ps").args(["-A", "-o", "pgid=,stat="]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().any(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            fields.next() == Some(&group.to_string()) && !fields.next().unwrap().starts_with('Z')
+        })
+    }
+
+    #[test]
+    fn the_stop_script_works_in_each_shell_with_and_without_ps() {
+        let tools = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/bin/sleep", tools.path().join("sleep")).unwrap();
+        let without_ps = tools.path().to_str().unwrap();
+        for shell in shells() {
+            for path in ["/usr/bin:/bin", without_ps] {
+                let (group, reaper) = stubborn_group();
+                let script = format!("f() {{\n{}\n}}\nf", stop_script(group, Duration::from_millis(400)));
+                let output = of(shell).arg(script).env("PATH", path).output().unwrap();
+                assert!(output.status.success(), "{shell} {path}: {output:?}");
+                assert!(!lives(group), "{shell} {path}");
+                reaper.join().unwrap();
+            }
+        }
     }
 }

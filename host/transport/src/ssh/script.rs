@@ -2,8 +2,9 @@
 
 use super::error::{SshErrorKind, excerpt};
 use super::exec::Conversation;
-use super::link::{Link, Meanwhile, Patience};
+use super::link::{Link, Meanwhile};
 use super::marker::{Filter, Token};
+use super::patience::Patience;
 
 /// What login shells of any kind, csh included, are asked to run. The real shell reads all of its script first.
 pub(super) const SHELL: &str = r#"exec /bin/sh -c 'eval "$(cat)"'"#;

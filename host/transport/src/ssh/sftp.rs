@@ -8,7 +8,9 @@ use ssh2::{FileStat, OpenFlags, OpenType, Sftp};
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
-use super::link::{Cancel, Failure, Link, Patience};
+use super::fault::Failure;
+use super::link::Link;
+use super::patience::{Cancel, Patience};
 use super::upload::UploadEntry;
 use crate::stop::StopLevel;
 
