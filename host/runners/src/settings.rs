@@ -90,7 +90,7 @@ impl Runners for ToolRunners {
         }
         let rerun = match self.shared.catalog.find(operation)? {
             Found::Component(path) => self.shared.rerun_of(&path)?,
-            Found::Program(_) | Found::Remote(_) => Rerun::Safe,
+            Found::Program(path) | Found::Remote(path) => self.shared.catalog.rerun_of(&path)?,
         };
         Ok(ToolInfo { rerun })
     }

@@ -27,6 +27,10 @@ use crate::settings::Shared;
 /// The largest file output that is brought back, in bytes. A target may be hostile.
 const MAX_FILE_OUTPUT: u64 = 4 * 1024 * 1024 * 1024;
 
+/// Runs the words after it with the variables of the account's login profile (`PATH`, `ORACLE_HOME`, …), as the
+/// interactive shell of the replaced system did. Shells that are started with `-l` read the profile themselves.
+const LOGIN_PROFILE: &str = r#"sh -c 'case ${SHELL##*/} in bash|ksh|zsh) login=$SHELL ;; *) login=sh ;; esac; exec "$login" -lc '\''exec "$@"'\'' login "$@"' login "#;
+
 /// The connection of a unit and what stands on the target.
 pub(crate) struct SshPlace {
     shared: Arc<Shared>,
@@ -238,7 +242,7 @@ impl SshPlace {
         let command = RemoteCommand {
             dir: work_dir.to_owned(),
             env: environment::remote(&self.shared, &self.unit, call),
-            program_line: format!("{start}{words}"),
+            program_line: format!("{}{start}{words}", profile_prefix(script.interpreter)),
         };
         let (output, started) = (Arc::new(ProcessOutput(Arc::clone(sink))), Arc::clone(sink));
         let on_start = move |_pid| started.started(None);
@@ -332,6 +336,13 @@ impl SshPlace {
     }
 }
 
+fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {
+    match interpreter {
+        Some(Interpreter::Sh | Interpreter::Bash | Interpreter::Csh) => "",
+        _ => LOGIN_PROFILE,
+    }
+}
+
 fn work_directory(session: &Session, script: &Script) -> String {
     let root = session.root.path();
     if script.directory.is_empty() { root.to_owned() } else { format!("{root}/{}", script.directory) }
@@ -374,4 +385,26 @@ fn file_entry(source: &Path, dest: &str, mode: u32) -> UploadEntry {
 
 fn in_directory(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_no_login_shell_gets_the_profile_and_its_exact_arguments() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(".profile"), "FROM_PROFILE='a b'; export FROM_PROFILE\n").unwrap();
+        let prefix = profile_prefix(Some(Interpreter::Perl));
+        for shell in ["/bin/sh", "/bin/bash", "/bin/tcsh"] {
+            let output = std::process::Command::new("/bin/sh")
+                .arg("-c")
+                .arg(format!(r#"exec {prefix}sh -c 'printf "%s|" "$FROM_PROFILE" "$@"' x 'one two' '$HOME' "it's""#))
+                .env("HOME", home.path())
+                .env("SHELL", shell)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "a b|one two|$HOME|it's|", "{shell}: {output:?}");
+        }
+    }
 }

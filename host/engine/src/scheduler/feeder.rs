@@ -51,7 +51,9 @@ impl Feeder {
             self.not_fed += 1;
             return;
         };
-        while self.units.try_join_next().is_some() {}
+        while let Some(ended) = self.units.try_join_next() {
+            self.check(ended);
+        }
         let (shared, phase) = (Arc::clone(&self.shared), Arc::clone(&self.phase));
         self.units.spawn(async move {
             unit::run(shared, phase, node).await;
@@ -79,12 +81,15 @@ impl Feeder {
     /// Waits until all fed nodes are done.
     pub(super) async fn settle(&mut self) {
         while let Some(ended) = self.units.join_next().await {
-            if let Err(error) = ended {
-                // A panic in a unit is a defect of ours; its node would otherwise count as nothing.
-                let text = format!("Phase {}: a unit ended abnormally: {error}", self.phase.position.phase);
-                self.shared
-                    .tell(SchedulerMessage::PhaseBroken { position: self.phase.position.clone(), text });
-            }
+            self.check(ended);
+        }
+    }
+
+    /// A panic in a unit is a defect of ours; its node would otherwise count as nothing.
+    fn check(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            let text = format!("Phase {}: a unit ended abnormally: {error}", self.phase.position.phase);
+            self.shared.tell(SchedulerMessage::PhaseBroken { position: self.phase.position.clone(), text });
         }
     }
 
