@@ -167,6 +167,11 @@ impl ConsoleError {
         self
     }
 
+    /// Whether the server answered that it failed itself (500): it is there, and may fail on this call for ever.
+    pub(crate) fn is_internal_server_error(&self) -> bool {
+        matches!(self, Self::Http { code: 500, .. })
+    }
+
     /// Whether the same request may succeed later without anybody doing anything: unreachable, timeout, 408, 429,
     /// 502–504 (`spec/server-api.md` §4.2).
     pub fn is_transient(&self) -> bool {

@@ -208,6 +208,10 @@ impl Delivery {
         }
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         entry.failures = entry.failures.saturating_add(1);
+        if error.is_internal_server_error() && entry.failures >= self.settings.server_error_limit {
+            // The server is there and fails on this very callback: it must not hold back all others for ever.
+            return self.finish(seq, Ending::Rejected(&error.to_string()), PeerState::NothingKnown);
+        }
         let (attempt, summary) = (entry.failures, entry.callback.summary());
         let own = if error.is_unsent() { Duration::ZERO } else { self.pause(attempt, error.retry_after()) };
         let gate = self.gate.opens.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));

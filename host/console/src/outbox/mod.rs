@@ -93,6 +93,9 @@ pub enum OutboxEvent {
 pub struct OutboxSettings {
     /// Callbacks under way at once; 0 counts as 1.
     pub in_flight: usize,
+    /// Attempts after which a callback that the server answers with 500 counts as refused. With the longest pause
+    /// of 30 s, the default of 60 is about half an hour. A server that is away is waited for without a limit.
+    pub server_error_limit: u32,
     /// Pause after a first failure; doubles with each further one.
     pub first_pause: Duration,
     /// Longest pause.
@@ -108,6 +111,7 @@ impl OutboxSettings {
     pub fn new(events: mpsc::UnboundedSender<OutboxEvent>) -> Self {
         Self {
             in_flight: 8,
+            server_error_limit: 60,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             longest_drain_pause: Duration::from_secs(2),

@@ -132,6 +132,22 @@ async fn everything_a_proxy_may_answer_is_repeated_until_it_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_always_gets_500_is_given_up_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server();
+    server.fail_when(|call| (call.json()["resourceId"] == 13).then_some(FailMode::Status(500)));
+    let (mut settings, told) = hasty();
+    settings.server_error_limit = 5;
+    let (outbox, _) = Outbox::open(&dir.path().join("outbox"), shared_client(&server), settings).unwrap();
+    outbox.enqueue(node("A", 13, 1.0)).unwrap();
+    outbox.enqueue(phase_end("A", 2.0)).unwrap();
+    assert_eq!(outbox.drain(soon()).await, ALL, "the phase behind it gets through");
+    let rejected = |event: &OutboxEvent| matches!(event, OutboxEvent::Rejected { message, .. } if message.contains("500"));
+    assert_eq!(all(told).iter().filter(|event| rejected(event)).count(), 1);
+    assert_eq!(server.calls_of(CallName::NodeStatus).len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_callback_the_server_chokes_on_holds_back_only_its_own_lane() {
     let dir = tempfile::tempdir().unwrap();
     let server = server();
