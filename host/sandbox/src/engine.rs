@@ -13,6 +13,9 @@ const KEEP_RESIDENT: usize = 64 << 10;
 /// Inaccessible bytes after each memory, which let the compiler leave out most bounds checks.
 const MEMORY_GUARD: u64 = 32 << 20;
 
+/// Address space a memory keeps for growing in place, where there is no pool.
+const GROWTH: u64 = 1 << 20;
+
 /// Wasm stack of a guest in bytes; the host's own frames get the rest of [`ASYNC_STACK`].
 const WASM_STACK: usize = 512 << 10;
 
@@ -87,9 +90,7 @@ pub enum SandboxError {
 
 /// Builds the engine, pooled if the address space allows it.
 pub(crate) fn build_engine(settings: &SandboxSettings) -> Result<(Engine, Allocation), SandboxError> {
-    let mut config = base_config(settings);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
-    match Engine::new(&config) {
+    match Engine::new(&pooled(settings)) {
         Ok(engine) => return Ok((engine, Allocation::Pooled)),
         Err(error) => tracing::warn!(
             slots = settings.slots,
@@ -98,22 +99,40 @@ pub(crate) fn build_engine(settings: &SandboxSettings) -> Result<(Engine, Alloca
              which is slower. Raise the limit on virtual memory (`ulimit -v`) or lower the number of slots",
         ),
     }
-    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-    let engine = Engine::new(&config).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
+    let engine = Engine::new(&on_demand()).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
     Ok((engine, Allocation::OnDemand))
 }
 
-fn base_config(settings: &SandboxSettings) -> Config {
+fn pooled(settings: &SandboxSettings) -> Config {
+    let mut config = base_config();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)))
+        .memory_reservation(settings.memory_cap)
+        .memory_guard_size(MEMORY_GUARD)
+        // The address of a memory is fixed, so growing beyond the reservation fails instead of copying.
+        .memory_may_move(false);
+    config
+}
+
+/// Address space is scarce here, so a memory takes what it uses and moves when it grows.
+fn on_demand() -> Config {
+    let mut config = base_config();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_guard_size(0)
+        .memory_reservation_for_growth(GROWTH)
+        .memory_may_move(true);
+    config
+}
+
+fn base_config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(ASYNC_STACK)
-        .memory_reservation(settings.memory_cap)
-        .memory_guard_size(MEMORY_GUARD)
-        // The address of a memory is fixed, so growing beyond the reservation fails instead of copying.
-        .memory_may_move(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false);
     config

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// One call's view of its job. Implemented by the runner, one value per call.
 ///
 /// The methods run on the sandbox's guest threads while the guest waits: they must not block for long. After a call
-/// was stopped or has timed out, none of them is called any more.
+/// was stopped, dropped or has timed out, none of them is called any more; one that runs at that moment still ends.
 #[async_trait]
 pub trait ToolHost: Send + Sync + 'static {
     /// Where in the job the call stands.

@@ -35,6 +35,15 @@ pub enum InvokeError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// No instance could be made: the machine's fault, not the tool's.
+    #[error(
+        "the tool could not be started: {message}; the machine lacks memory or address space (`ulimit -v`) for one \
+         more call, so run fewer nodes at once"
+    )]
+    NoResources {
+        /// What wasmtime says.
+        message: String,
+    },
     /// It used up its stack.
     #[error("the tool used up its stack, most likely by endless recursion")]
     StackOverflow,
@@ -83,7 +92,7 @@ impl Sandbox {
     /// Calls the tool once, in an instance of its own, and waits for its answer.
     ///
     /// Waits for a free slot first. Ends the guest when `stop` resolves, when the time limit is over, or when the
-    /// returned future is dropped; nothing reaches `host` after that.
+    /// returned future is dropped; after that the guest reaches `host` no more.
     pub async fn invoke(
         &self,
         tool: &Tool,
@@ -163,6 +172,8 @@ impl Drop for RunningGuest {
 struct Ended {
     error: wasmtime::Error,
     memory_refused: bool,
+    /// Whether there was an instance; before that, what is no trap comes from the machine.
+    started: bool,
 }
 
 async fn run(
@@ -170,22 +181,19 @@ async fn run(
     plugin: &v0_1::PluginPre<CallState>,
     call: ToolCall,
 ) -> Result<ToolOutcome, Ended> {
-    let answer = call_run(&mut store, plugin, call).await;
-    answer
-        .map(v0_1::outcome)
-        .map_err(|error| Ended { error, memory_refused: store.data().memory.has_refused() })
-}
-
-async fn call_run(
-    store: &mut Store<CallState>,
-    plugin: &v0_1::PluginPre<CallState>,
-    call: ToolCall,
-) -> wasmtime::Result<Result<v0_1::export::Outcome, v0_1::export::Failure>> {
-    let instance: v0_1::Plugin = plugin.instantiate_async(&mut *store).await?;
-    instance.autoexec_tool_tool().call_run(store, &v0_1::invocation(call)).await
+    let instance = match plugin.instantiate_async(&mut store).await {
+        Ok(instance) => instance,
+        Err(error) => return Err(Ended::new(error, &store, false)),
+    };
+    let answer = instance.autoexec_tool_tool().call_run(&mut store, &v0_1::invocation(call)).await;
+    answer.map(v0_1::outcome).map_err(|error| Ended::new(error, &store, true))
 }
 
 impl Ended {
+    fn new(error: wasmtime::Error, store: &Store<CallState>, started: bool) -> Self {
+        Self { error, memory_refused: store.data().memory.has_refused(), started }
+    }
+
     fn explain(self, limits: &Limits, host_call_bytes: usize) -> InvokeError {
         if let Some(trap) = self.error.downcast_ref::<HostTrap>() {
             return host_trap(trap, limits);
@@ -202,7 +210,8 @@ impl Ended {
             None if message.contains("hostcalls has been exhausted") => {
                 InvokeError::HostCallLimit { limit: host_call_bytes }
             }
-            None => InvokeError::Trap { message },
+            None if self.started => InvokeError::Trap { message },
+            None => InvokeError::NoResources { message },
         }
     }
 }
@@ -214,5 +223,38 @@ fn host_trap(trap: &HostTrap, limits: &Limits) -> InvokeError {
         HostTrap::LogLimit => InvokeError::LogLimit { limit: limits.log },
         HostTrap::OutputLimit => InvokeError::OutputLimit { limit: limits.output },
         HostTrap::Misuse(text) => InvokeError::Misuse(text.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explain(error: wasmtime::Error, memory_refused: bool, started: bool) -> InvokeError {
+        Ended { error, memory_refused, started }.explain(&Limits::default(), 1000)
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_not_the_tools_crash() {
+        let message = "mmap failed".to_owned();
+        let error = || wasmtime::Error::msg("mmap failed");
+        assert_eq!(explain(error(), false, false), InvokeError::NoResources { message: message.clone() });
+        assert_eq!(explain(error(), false, true), InvokeError::Trap { message });
+        assert_eq!(
+            explain(error(), true, false),
+            InvokeError::OutOfMemory { limit: Limits::default().memory }
+        );
+    }
+
+    #[test]
+    fn refused_memory_explains_only_the_abort_that_follows_it() {
+        let limit = Limits::default().memory;
+        assert_eq!(
+            explain(Trap::UnreachableCodeReached.into(), true, true),
+            InvokeError::OutOfMemory { limit }
+        );
+        assert_eq!(explain(Trap::StackOverflow.into(), true, true), InvokeError::StackOverflow);
+        assert!(matches!(explain(Trap::IntegerDivisionByZero.into(), true, true), InvokeError::Trap { .. }));
+        assert_eq!(explain(HostTrap::Stopped.into(), true, true), InvokeError::Stopped);
     }
 }

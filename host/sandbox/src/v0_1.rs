@@ -27,9 +27,9 @@ mod bindings {
     });
 }
 
+pub(crate) use bindings::PluginPre;
 use bindings::autoexec::tool::{job, local_time, log, net_probe, output, step_outputs};
 pub(crate) use bindings::exports::autoexec::tool::tool as export;
-pub(crate) use bindings::{Plugin, PluginPre};
 
 /// A linker with what every tool gets and what is granted, and nothing else.
 pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linker<CallState>> {
