@@ -15,7 +15,7 @@ use build::GuestCrate;
 use toolchain::Toolchain;
 
 /// What to build and where to put it.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct Options {
     /// Directory for the tools of plugins-wasm, as `<bundle>/<name>.wasm` [default: target/plugins/wasm].
     #[arg(long, value_name = "DIR")]
