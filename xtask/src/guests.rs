@@ -14,6 +14,8 @@ mod toolchain;
 use build::GuestCrate;
 use toolchain::Toolchain;
 
+use crate::workspace;
+
 /// What to build and where to put it.
 #[derive(Default, clap::Args)]
 pub(crate) struct Options {
@@ -25,9 +27,16 @@ pub(crate) struct Options {
     no_fixtures: bool,
 }
 
+impl Options {
+    /// The tools of plugins-wasm alone, in the usual place.
+    pub(crate) fn tools_only() -> Self {
+        Self { no_fixtures: true, ..Self::default() }
+    }
+}
+
 /// Builds everything that is out of date.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let root = workspace_root()?;
+    let root = workspace::root()?;
     let toolchain = Toolchain::find_or_install()?;
     // One for both workspaces, so that the standard library is built once.
     let target_dir = root.join("target/plugins");
@@ -49,16 +58,4 @@ fn build_and_encode(toolchain: &Toolchain, workspace: &Path, target_dir: &Path, 
             .with_context(|| format!("guest {} ({})", guest.package, guest.dir.display()))?;
     }
     Ok(())
-}
-
-/// The directory with the root `Cargo.toml`; xtask is a direct child of it.
-fn workspace_root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(here.parent().context("xtask has no parent directory")?.to_owned())
-}
-
-/// Progress, on standard error like cargo's own.
-#[expect(clippy::print_stderr, reason = "a command for people; its output is its progress")]
-fn say(text: impl std::fmt::Display) {
-    eprintln!("guests: {text}");
 }

@@ -2,7 +2,15 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod demo;
 mod guests;
+mod lint;
+mod packages;
+mod stage;
+mod step;
+mod test_suite;
+mod workspace;
 
 /// Developer commands of autoexec.
 #[derive(Parser)]
@@ -14,12 +22,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a job over three throw-away SSH targets on this machine, and clean up.
+    Demo(demo::Options),
+    /// Install what is missing to build and test, and build the guests.
+    Prepare,
+    /// Run the whole test suite.
+    Test(test_suite::Options),
+    /// Check the rules about the shape of the source tree.
+    Lint,
+    /// Measure the release build beside what people would use instead.
+    Bench(bench::Options),
     /// Build the WebAssembly tools and the guests of the tests.
     Guests(guests::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Prepare => test_suite::prepare(),
+        Command::Test(options) => test_suite::run(&options),
+        Command::Lint => lint::run(),
+        Command::Bench(options) => bench::run(&options),
         Command::Guests(options) => guests::run(&options),
     }
 }

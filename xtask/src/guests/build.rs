@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::toolchain::{TARGET, Toolchain, run_checked};
+use super::toolchain::{TARGET, Toolchain};
+use crate::step;
 
 /// File beside `Cargo.toml` that makes a crate a tool.
 pub(super) const TOOL_FILE: &str = "tool.toml";
@@ -68,8 +69,8 @@ fn guest_crate(package: &Value) -> Option<GuestCrate> {
 
 /// Builds the workspace. Cargo decides what is out of date.
 pub(super) fn build(toolchain: &Toolchain, workspace: &Path, target_dir: &Path) -> Result<()> {
-    super::say(format_args!("building {}", workspace.display()));
+    step::say(format_args!("building the guests of {}", workspace.display()));
     let mut cargo = toolchain.cargo_build();
     cargo.arg("--manifest-path").arg(workspace.join("Cargo.toml")).arg("--target-dir").arg(target_dir);
-    run_checked(&mut cargo)
+    step::run(&mut cargo)
 }

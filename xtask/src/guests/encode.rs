@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use autoexec_manifest::{Manifest, append_manifest, capability_of, read_outline};
 
-use super::{GuestCrate, say};
+use super::GuestCrate;
+use crate::step::say;
 
 /// Writes `<out>/<bundle>/<name>.wasm` unless it is newer than everything it is made from.
 pub(super) fn component(guest: &GuestCrate, core: &Path, out: &Path) -> Result<()> {

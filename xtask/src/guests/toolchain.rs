@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::say;
+use crate::packages;
+use crate::step::{self, say};
 
 /// The only target guests are built for: its standard library imports nothing by itself.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
@@ -33,23 +34,23 @@ impl Toolchain {
         if let Some(found) = Self::find() {
             return Ok(found);
         }
-        if Path::new("/etc/debian_version").exists() && nix::unistd::geteuid().is_root() {
-            say(format_args!("no compiler for {TARGET}: installing {}", DEBIAN_PACKAGES.join(", ")));
-            run(Command::new("apt-get")
-                .args(["install", "-y", "--no-install-recommends"])
-                .args(DEBIAN_PACKAGES));
-        } else {
-            say(format_args!("no compiler for {TARGET}: trying rustup"));
-            run(Command::new("rustup").args(["target", "add", TARGET]));
+        say(format_args!("no compiler for {TARGET}: trying `rustup target add {TARGET}`"));
+        let rustup = step::run(Command::new("rustup").args(["target", "add", TARGET]));
+        if let Some(found) = Self::find() {
+            return Ok(found);
         }
-        let Some(found) = Self::find() else {
-            bail!(
+        if let Err(error) = rustup {
+            // No rustup, or one that cannot download: Debian has a compiler with the sources of its library.
+            say(format_args!("{error:#}; installing Debian's {}", DEBIAN_PACKAGES.join(", ")));
+        }
+        packages::install(&DEBIAN_PACKAGES)?;
+        Self::find().with_context(|| {
+            format!(
                 "no compiler for {TARGET}. Either install rustup and run `rustup target add {TARGET}`, \
                  or on Debian `apt-get install {}`",
                 DEBIAN_PACKAGES.join(" ")
             )
-        };
-        Ok(found)
+        })
     }
 
     fn find() -> Option<Self> {
@@ -120,26 +121,6 @@ fn in_path(fits: impl Fn(&str) -> bool) -> Option<PathBuf> {
         let files = std::fs::read_dir(dir).ok()?.filter_map(Result::ok).map(|entry| entry.path());
         files.filter(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(&fits)).max()
     })
-}
-
-/// Runs an installer. Whether it helped is seen by looking again, so its failure is only told.
-fn run(command: &mut Command) {
-    let shown = format!("{command:?}");
-    match command.status() {
-        Ok(status) if status.success() => {}
-        Ok(status) => say(format_args!("{shown} ended with {status}")),
-        Err(error) => say(format_args!("{shown} could not be started: {error}")),
-    }
-}
-
-/// Runs a command that must succeed.
-pub(super) fn run_checked(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}");
-    let status = command.status().with_context(|| format!("{shown} could not be started"))?;
-    if !status.success() {
-        bail!("{shown} ended with {status}");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

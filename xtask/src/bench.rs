@@ -1,0 +1,72 @@
+//! `cargo xtask bench`: the release build beside what people would use instead, measured in turns on this machine.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::stage::{self, Profile};
+use crate::{guests, packages, step, workspace};
+
+mod document;
+mod job;
+mod machine;
+mod native;
+mod series;
+mod ssh;
+mod startup;
+mod wasm;
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// What to measure [default: all].
+    #[arg(value_enum)]
+    topics: Vec<Topic>,
+    /// How often each variant is run, after one run that does not count.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Put the tables into docs/performance.md.
+    #[arg(long)]
+    write: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Topic {
+    /// A job with nothing in it.
+    Startup,
+    /// 1,000 nodes, one operation in the sandbox each.
+    Wasm,
+    /// 1,000 nodes, one native program each, beside xargs.
+    Native,
+    /// 50 SSH nodes, five operations each, beside the ssh client.
+    Ssh,
+}
+
+/// Measures and prints.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::SSHD, packages::BENCH])?;
+    guests::run(&guests::Options::default())?;
+    let program = stage::build(Profile::Release)?;
+    let topics = if options.topics.is_empty() { Topic::value_variants() } else { &options.topics };
+    let before = machine::load();
+    let mut report = String::new();
+    for topic in topics {
+        let table = match topic {
+            Topic::Startup => startup::measure(&program, options.runs),
+            Topic::Wasm => wasm::measure(&program, options.runs),
+            Topic::Native => native::measure(&program, options.runs),
+            Topic::Ssh => ssh::measure(&program, options.runs),
+        }?;
+        step::print(&table);
+        let _ = writeln!(report, "{table}");
+    }
+    let facts = machine::facts(&before, options.runs)?;
+    step::print(&facts);
+    if options.write {
+        let path = workspace::root()?.join("docs/performance.md");
+        document::update(&path, &format!("{facts}\n\n{}", report.trim_end()))?;
+        step::say(format_args!("{} has the new figures", path.display()));
+    }
+    Ok(())
+}

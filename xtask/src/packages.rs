@@ -1,0 +1,101 @@
+//! Debian packages that building, testing and measuring need; installed only when missing, and never silently.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step;
+
+/// A package and how to see that it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Package {
+    name: &'static str,
+    /// A file of it.
+    file: &'static str,
+    purpose: &'static str,
+}
+
+/// Needed to build the host.
+pub(crate) const BUILD: &[Package] = &[
+    Package { name: "gcc", file: "/usr/bin/cc", purpose: "links, and compiles libssh2" },
+    Package { name: "pkg-config", file: "/usr/bin/pkg-config", purpose: "finds OpenSSL for libssh2" },
+    Package { name: "libssl-dev", file: "/usr/include/openssl/ssl.h", purpose: "OpenSSL for libssh2" },
+];
+
+/// Needed for SSH targets on this machine.
+pub(crate) const SSHD: &[Package] = &[
+    Package {
+        name: "openssh-server",
+        file: "/usr/sbin/sshd",
+        purpose: "SSH targets; Debian also starts it as a service on port 22",
+    },
+    Package { name: "openssh-client", file: "/usr/bin/ssh-keygen", purpose: "keys for the SSH targets" },
+];
+
+/// Needed by the tests besides.
+pub(crate) const TESTS: &[Package] = &[
+    Package { name: "procps", file: "/usr/bin/ps", purpose: "tests look at processes" },
+    Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
+];
+
+/// Needed to measure.
+pub(crate) const BENCH: &[Package] =
+    &[Package { name: "time", file: "/usr/bin/time", purpose: "peak memory of a process" }];
+
+/// Installs what is missing of `groups`.
+pub(crate) fn ensure(groups: &[&[Package]]) -> Result<()> {
+    let missing = missing(groups, |file| Path::new(file).exists());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    step::say("these Debian packages are missing and will be installed:");
+    for package in &missing {
+        step::say(format_args!("  {} ({})", package.name, package.purpose));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    install(&names)
+}
+
+fn missing(groups: &[&[Package]], is_there: impl Fn(&str) -> bool) -> Vec<Package> {
+    let all = groups.iter().flat_map(|group| group.iter());
+    all.filter(|package| !is_there(package.file)).copied().collect()
+}
+
+/// Installs packages. Says what to do where we may not.
+pub(crate) fn install(names: &[&str]) -> Result<()> {
+    let list = names.join(" ");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("this is not Debian: install what corresponds to the packages {list} and start again");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!("only root may install packages: run `sudo apt-get install {list}` and start again");
+    }
+    let install = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(names);
+        step::run(&mut apt)
+    };
+    if install().is_ok() {
+        return Ok(());
+    }
+    // A fresh image has no package lists, an old one has stale ones.
+    step::say("updating Debian's package lists");
+    step::run(Command::new("apt-get").args(["update", "-q"]))?;
+    install()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_is_installed() {
+        let names = |packages: Vec<Package>| packages.iter().map(|package| package.name).collect::<Vec<_>>();
+        assert_eq!(names(missing(&[BUILD, SSHD], |_| true)), [""; 0]);
+        let found = missing(&[BUILD, SSHD], |file| file != "/usr/sbin/sshd");
+        assert_eq!(names(found), ["openssh-server"]);
+        assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 8);
+    }
+}
