@@ -46,6 +46,7 @@ impl Unit<'_> {
             }
         };
         if self.is_recorded_success(operation) {
+            self.arm_again(operation, &inputs);
             return self.skip(operation, call, started);
         }
         self.save_inputs(operation, &inputs);

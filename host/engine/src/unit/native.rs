@@ -1,9 +1,10 @@
 //! Built-in operations (`spec/native-ops.md` §7).
 
 use autoexec_events::Level;
-use autoexec_model::OpStatus;
 use autoexec_model::native::{NativeOp, OutputKey, PatternOperator, Scope, Selector, ShellText};
+use autoexec_model::value::Inputs;
 use autoexec_model::window::MaintenanceWindows;
+use autoexec_model::{OpStatus, Operation, Place};
 use autoexec_store::EnvValue;
 use serde_json::{Map, Value};
 
@@ -50,11 +51,7 @@ impl Unit<'_> {
                 services.update_global_parameter(&name, value.expose()).await?;
             }
             NativeOp::FailKeys { operator, exclude, patterns } => {
-                let all = operator == PatternOperator::And;
-                let keys = FailKeys { patterns, all, exclude, only_warn: fail_ignore };
-                for warning in self.log.arm(&keys) {
-                    self.warn(&warning);
-                }
+                self.arm(operator, exclude, patterns, fail_ignore);
             }
             NativeOp::ExtractPreStepStatus { name, scope } => return self.extract_status(&name, scope),
             NativeOp::MaintainWindow { windows } => self.require_window(&windows)?,
@@ -67,6 +64,33 @@ impl Unit<'_> {
             }
         }
         Ok(Applied::default())
+    }
+
+    fn arm(
+        &self,
+        operator: PatternOperator,
+        exclude: Option<String>,
+        patterns: Vec<String>,
+        only_warn: bool,
+    ) {
+        let all = operator == PatternOperator::And;
+        for warning in self.log.arm(&FailKeys { patterns, all, exclude, only_warn }) {
+            self.warn(&warning);
+        }
+    }
+
+    /// Fail patterns guard one run of a node, so they are armed again when the operation is skipped: otherwise a
+    /// run after a failure would let the very line pass that failed it.
+    pub(super) fn arm_again(&self, operation: &Operation, inputs: &Inputs) {
+        if operation.place != Place::Native {
+            return;
+        }
+        // Inputs that no longer make sense did so when the operation succeeded; it is not run again.
+        if let Ok(Some(NativeOp::FailKeys { operator, exclude, patterns })) =
+            NativeOp::from_operation(operation.name.tool(), inputs)
+        {
+            self.arm(operator, exclude, patterns, operation.fail_ignore);
+        }
     }
 
     fn print(&self, text: &str) {
