@@ -1,1 +1,53 @@
-//! Capabilities, policies and the decisions they lead to: pure, no runtime
+//! Capabilities, site policies and the decisions they lead to. Pure: text and questions in, decisions out.
+//!
+//! A [`Policy`] is read from TOML files ([`Policy::parse`]); a site without any has [`Policy::built_in`]. It says what
+//! a tool is linked with ([`Policy::effective`]) and, call by call with the real argument, whether it may go on
+//! ([`Policy::decide`]). Requested ∩ granted ∩ ceiling; deny beats allow; no match is deny (architecture §7). The format
+//! is described in `docs/policy.md`.
+//!
+//! ```
+//! use autoexec_grants::{Access, Facts, Policy, Request};
+//!
+//! let text = r#"
+//!     [[grant]]
+//!     tools = ["basic/*"]
+//!     net-probe = { hosts = ["*.example.com:443", "10.0.0.0/8:22"] }
+//! "#;
+//! let policy = Policy::parse(&[("site.toml", text)])?;
+//! let probe = |host, port| {
+//!     let access = Access::NetProbe { host, port, address: None };
+//!     policy.decide(&Request { tool: "basic/tcpcheck", digest: None, access }, &Facts::default())
+//! };
+//! assert!(probe("www.example.com", 443).allowed());
+//! assert_eq!(probe("10.1.2.3", 22).rule.map(|rule| rule.line), Some(4));
+//! assert!(!probe("10.1.2.3", 23).allowed());
+//! # Ok::<(), autoexec_grants::PolicyError>(())
+//! ```
+
+mod address;
+mod capability;
+mod decide;
+mod decision;
+mod diff;
+mod effective;
+mod host;
+mod limits;
+mod parse;
+mod pattern;
+mod policy;
+mod rule;
+mod tools;
+
+pub use address::AddressClass;
+pub use capability::Capability;
+pub use decide::{Access, Facts, Request};
+pub use decision::{Advice, Decision, DecisionOutcome, Reason};
+pub use diff::{Change, Direction, diff};
+pub use effective::{CapabilityGrant, EffectiveGrant};
+pub use host::{Host, HostError};
+pub use limits::ToolLimits;
+pub use parse::{PolicyError, PolicyProblem};
+pub use pattern::{HostPattern, PatternError};
+pub use policy::{BUILT_IN, BUILT_IN_NAME, Mode, Policy};
+pub use rule::RuleRef;
+pub use tools::{ToolPattern, ToolPatternError};
