@@ -50,7 +50,7 @@ pub(super) async fn prepare(
     for flag in &request.unknown_flags {
         warn(console, &format!("The flag {flag} is not known and has no effect."));
     }
-    let client = connect(&config, &request)?;
+    let client = connect(home, &config, &request)?;
     let text = read_params(job_dir, &request, client.as_deref()).await?;
     let name = job_dir.params().display().to_string();
     let params = JobParams::parse(&text, &name).map_err(CliError::bad_input)?;
@@ -89,7 +89,7 @@ pub(super) async fn prepare(
         job: job.clone(),
         runner,
         job_dir: job_dir.clone(),
-        given: given_nodes(job_dir, &request)?,
+        given: given_nodes(job_dir, &request)?.or_else(|| params.run_nodes.as_ref().map(|_| job_dir.nodes())),
     };
     bring_job_nodes(job_dir, &request, &params, &nodes).await?;
     Ok(Prepared {
@@ -116,7 +116,11 @@ fn warn(console: &ConsoleLog, text: &str) {
     let _ = console.message(Level::Warn, text);
 }
 
-fn connect(config: &Config, request: &RunRequest) -> Result<Option<Arc<ConsoleClient>>, CliError> {
+fn connect(
+    home: &Home,
+    config: &Config,
+    request: &RunRequest,
+) -> Result<Option<Arc<ConsoleClient>>, CliError> {
     let Some(server) = config.server.as_ref().filter(|_| request.needs_server()) else { return Ok(None) };
     let settings = ConsoleSettings {
         tenant: tenant_before_params(&request.pass_through),
@@ -125,7 +129,9 @@ fn connect(config: &Config, request: &RunRequest) -> Result<Option<Arc<ConsoleCl
         dev_mode: request.dev_mode,
         ..ConsoleSettings::new(server.base_url.clone(), server.user.clone(), server.password.clone())
     };
-    ConsoleClient::new(settings).map(|client| Some(Arc::new(client))).map_err(CliError::bad_input)
+    // Only settings can be wrong here, so the file they stand in is named.
+    let named = |error| CliError::bad_input(format!("{}: {error}", home.config_file().display()));
+    ConsoleClient::new(settings).map(|client| Some(Arc::new(client))).map_err(named)
 }
 
 /// `passThroughEnv.tenant`, `tenant`, `TENANT`, `none` (`spec/cli.md` §1.7).
@@ -239,6 +245,9 @@ async fn bring_job_nodes(
     nodes: &NodeFiles,
 ) -> Result<(), CliError> {
     let stored = job_dir.nodes();
+    if let (NodesSource::Server, Some(run_nodes)) = (&request.nodes, &params.run_nodes) {
+        return store(&stored, ad_hoc_nodes(run_nodes, nodes.runner).as_bytes());
+    }
     if let Some(given) = &nodes.given {
         if request.first_fire && *given != stored {
             let text = std::fs::read(given).map_err(|error| CliError::bad_input(format!("{}: {error}", given.display())))?;
@@ -246,11 +255,27 @@ async fn bring_job_nodes(
         }
         return Ok(());
     }
-    if let Some(run_nodes) = &params.run_nodes {
-        return store(&stored, ad_hoc_nodes(run_nodes, runner_id(&request.pass_through)).as_bytes());
+    if request.first_fire {
+        remove_narrower_lists(job_dir)?;
     }
     if request.first_fire || !stored.is_file() {
         nodes.fetch_job_nodes().await.map_err(CliError::server)?;
+    }
+    Ok(())
+}
+
+/// Lists of phases and groups that an earlier start of the job left. The server answers with the same 204 whether such
+/// a list is still good or the phase has none any more, so the job starts without them (defect 24).
+fn remove_narrower_lists(job_dir: &JobDir) -> Result<(), CliError> {
+    let root = job_dir.root();
+    let wrong = |error: std::io::Error| CliError::files(format!("node lists in {}: {error}", root.display()));
+    for entry in std::fs::read_dir(root).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        let is_list = name.starts_with("nodes-ph-") || name.starts_with("nodes-gp-");
+        if is_list && name.ends_with(".json") {
+            std::fs::remove_file(&path).map_err(wrong)?;
+        }
     }
     Ok(())
 }
@@ -300,10 +325,11 @@ async fn add_deploy_variables(
         };
         let ids = client.deploy_ids(&names).await.map_err(CliError::server)?;
         scope.id_path = Some(id_path(&ids));
-        if scope.runner_group.is_none() {
-            let group = client.runner_group(&ids).await.map_err(CliError::server)?;
-            scope.runner_group = Some(Value::Object(group).to_string());
-        }
+    }
+    let ids = scope.id_path.as_deref().and_then(ids_of);
+    if let (None, Some(client), Some(ids)) = (&scope.runner_group, client, ids) {
+        let group = client.runner_group(&ids).await.map_err(CliError::server)?;
+        scope.runner_group = Some(Value::Object(group).to_string());
     }
     let variables = scope.variables(&home.root().display().to_string()).map_err(CliError::bad_input)?;
     environment.extend(variables);
@@ -313,4 +339,41 @@ async fn add_deploy_variables(
 fn id_path(ids: &DeployIds) -> String {
     let environment = ids.env_id.map(|id| format!("/{id}")).unwrap_or_default();
     format!("{}/{}{environment}", ids.sys_id, ids.module_id)
+}
+
+/// The ids of `system/module[/environment]`; none where the job's text is not that.
+fn ids_of(path: &str) -> Option<DeployIds> {
+    let ids: Vec<i64> = path.trim_matches('/').split('/').map(str::parse).collect::<Result<_, _>>().ok()?;
+    match ids.as_slice() {
+        [sys_id, module_id] => Some(DeployIds { sys_id: *sys_id, module_id: *module_id, env_id: None }),
+        [sys_id, module_id, env_id] => {
+            Some(DeployIds { sys_id: *sys_id, module_id: *module_id, env_id: Some(*env_id) })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back_from_their_path() {
+        let ids = |env_id| Some(DeployIds { sys_id: 11, module_id: 22, env_id });
+        assert_eq!((ids_of("11/22"), ids_of("11/22/33/")), (ids(None), ids(Some(33))));
+        assert_eq!((ids_of("11"), ids_of("a/b"), ids_of("1/2/3/4")), (None, None, None));
+        assert_eq!(ids_of(&id_path(&ids(Some(33)).unwrap())), ids(Some(33)));
+    }
+
+    #[test]
+    fn a_new_start_forgets_lists_of_phases_and_groups_only() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["nodes.json", "nodes-ph-A.json", "nodes-gp-0.json", "nodes-ph-A.json.bak", "params.json"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        remove_narrower_lists(&JobDir::at(dir.path())).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["nodes-ph-A.json.bak", "nodes.json", "params.json"]);
+    }
 }
