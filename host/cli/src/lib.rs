@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod home;
 mod run;
+mod script_source;
 mod services;
 mod signals;
 mod sources;

@@ -8,6 +8,8 @@ mod bridge;
 mod catalog;
 mod environment;
 mod local;
+#[cfg(test)]
+mod samples;
 mod scripts;
 mod settings;
 mod ssh;
@@ -15,5 +17,8 @@ mod unit;
 mod wasm;
 
 pub use catalog::{Catalog, Found};
-pub use scripts::{InlineScripts, ScriptFile, Scripts};
+pub use scripts::{
+    FetchedScript, InlineScripts, LibraryFile, PackageProblem, ScriptAbout, ScriptError, ScriptFetcher,
+    ScriptFile, ScriptRequest, Scripts, ServerScripts,
+};
 pub use settings::{RunnerSettings, ToolRunners};

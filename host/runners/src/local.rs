@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
 };
+use autoexec_model::Interpreter;
 use autoexec_model::command_line::{CommandLine, ShellExpansion};
 use autoexec_model::value::Recipient;
 use autoexec_transport::process::{self, ProcessSpec};
@@ -66,27 +69,93 @@ fn spec(
             Ok(ProcessSpec { program, args, env, cwd })
         }
         ShellExpansion::Compatible => {
-            let quoted = ssh::quote(&program.to_string_lossy());
+            let (program, args) = interpreted(call, program)?;
+            let start = std::iter::once(program.as_os_str()).chain(args.iter().map(OsString::as_os_str));
+            let start =
+                start.fold(String::new(), |text, word| text + " " + &ssh::quote(&word.to_string_lossy()));
             let words =
                 command_line.unix_text(Recipient::Runner, ShellExpansion::Compatible).map_err(text)?;
-            let args = vec!["-c".into(), format!("exec {quoted}{words}").into()];
+            let args = vec!["-c".into(), format!("exec{start}{words}").into()];
             Ok(ProcessSpec { program: "/bin/sh".into(), args, env, cwd })
         }
     }
 }
 
 /// A custom script without `#!` line is started by its interpreter (`spec/plugin-contract.md` §8.6).
-fn interpreted(
-    call: &OperationCall<'_>,
-    program: &Path,
-) -> Result<(std::path::PathBuf, Vec<OsString>), String> {
+fn interpreted(call: &OperationCall<'_>, program: &Path) -> Result<(PathBuf, Vec<OsString>), String> {
     let plain = Ok((program.to_owned(), Vec::new()));
     let (Some(_), Some(interpreter)) = (&call.call.script, call.call.interpreter) else { return plain };
-    let mut first = [0; 2];
-    let read = std::fs::File::open(program).and_then(|mut file| std::io::Read::read(&mut file, &mut first));
+    let mut first = Vec::new();
+    let read = File::open(program).and_then(|file| file.take(2).read_to_end(&mut first));
     match read {
         Err(error) => Err(format!("Can not read {}: {error}", program.display())),
-        Ok(_) if &first == b"#!" => plain,
-        Ok(_) => Ok(("/usr/bin/env".into(), vec![interpreter.as_str().into(), program.into()])),
+        Ok(_) if first == b"#!" => plain,
+        Ok(_) => Ok(("/usr/bin/env".into(), vec![program_of(interpreter).into(), program.into()])),
+    }
+}
+
+/// The program that an interpreter word stands for on this machine.
+fn program_of(interpreter: Interpreter) -> &'static str {
+    match interpreter {
+        Interpreter::JavaScript => "node",
+        Interpreter::PowerShell => "pwsh",
+        other => other.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{Sample, operation_from};
+    use serde_json::json;
+
+    fn argv(expansion: ShellExpansion, operation: &serde_json::Value, content: &str) -> Vec<String> {
+        let sample = Sample::new(expansion);
+        let program = sample.dir().join("tool");
+        std::fs::write(&program, content).unwrap();
+        let operation = operation_from(operation);
+        let parts = sample.call_parts(&operation);
+        let call = parts.call(&operation);
+        let line = CommandLine::new(call.inputs, None);
+        let spec = spec(&sample.shared, &call, &line, &program, BTreeMap::new()).unwrap();
+        assert_eq!(spec.cwd, sample.dir().join("job"));
+        let words = std::iter::once(spec.program.into_os_string()).chain(spec.args);
+        let text = words.map(|word| word.into_string().unwrap());
+        text.map(|word| word.replace(&program.display().to_string(), "TOOL")).collect()
+    }
+
+    fn with_values() -> serde_json::Value {
+        json!({"opName": "b/tool", "opId": "b/tool_1", "opType": "runner",
+            "opt": {"path": "/a b", "none": "", "k": "$HOME\\"}, "arg": [{"type": "text", "value": "x'y"}, {"type": "text", "value": ""}]})
+    }
+
+    #[test]
+    fn values_reach_a_tool_as_they_are_and_empty_options_not_at_all() {
+        let words = argv(ShellExpansion::Off, &with_values(), "");
+        assert_eq!(words, ["TOOL", "--path", "/a b", "-k", "$HOME\\", "x'y", ""]);
+    }
+
+    #[test]
+    fn a_shell_stands_between_only_where_the_site_wants_it() {
+        let words = argv(ShellExpansion::Compatible, &with_values(), "");
+        assert_eq!(words[..2], ["/bin/sh", "-c"]);
+        assert!(words[2].starts_with("exec 'TOOL'") || words[2].starts_with("exec TOOL"), "{words:?}");
+        assert!(words[2].contains("\"/a b\""), "{words:?}");
+    }
+
+    #[test]
+    fn a_script_without_interpreter_line_is_started_by_its_interpreter() {
+        let script = |interpreter: &str| {
+            json!({"opName": "s", "opId": "s_1", "opType": "runner", "isScript": 1, "scriptContent": "x",
+                "interpreter": interpreter})
+        };
+        assert_eq!(
+            argv(ShellExpansion::Off, &script("python"), "print(1)"),
+            ["/usr/bin/env", "python", "TOOL"]
+        );
+        assert_eq!(argv(ShellExpansion::Off, &script("javascript"), ""), ["/usr/bin/env", "node", "TOOL"]);
+        assert_eq!(argv(ShellExpansion::Off, &script("python"), "#!/bin/sh\n"), ["TOOL"]);
+        let words = argv(ShellExpansion::Compatible, &script("python"), "print(1)");
+        assert_eq!(words[2].replace('\'', ""), "exec /usr/bin/env python TOOL");
     }
 }

@@ -161,8 +161,9 @@ impl SshPlace {
         if call.call.script.is_some() {
             let found = self.shared.scripts.script(call.operation)?;
             script.entries.push(file_entry(&found.path, &in_directory(&bundle, &found.name), 0o700));
-            for (path, name) in &found.libraries {
-                script.entries.push(file_entry(path, &in_directory(&bundle, name), 0o600));
+            for library in &found.libraries {
+                let dest = in_directory(&bundle, &library.name);
+                script.entries.push(file_entry(&library.path, &dest, library.mode));
             }
             script.file = found.name;
         } else {

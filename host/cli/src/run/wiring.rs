@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use autoexec_console::OutboxHandle;
+use autoexec_console::{ConsoleClient, OutboxHandle};
 use autoexec_engine::ports::Reporter;
 use autoexec_engine::{Engine, JobEnvironment, RunSettings};
 use autoexec_events::Outcome;
+use autoexec_model::JobId;
 use autoexec_model::command_line::ShellExpansion;
 use autoexec_plan::JobPlan;
 use autoexec_report::logfile::{ConsoleLog, LogClock};
 use autoexec_report::{
     ConsoleLogReporter, FileLogs, JournalReporter, JsonLines, OutboxReporter, Summary, SummaryTable, Terminal,
 };
-use autoexec_runners::{InlineScripts, RunnerSettings, ToolRunners};
-use autoexec_store::{Cache, FileRecords, Home, Journal};
+use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, ToolRunners};
+use autoexec_store::{Cache, FileRecords, Home, JobDir, Journal};
 use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +22,7 @@ use super::input::Prepared;
 use super::{Face, outbox};
 use crate::CliError;
 use crate::config::HostKeys;
+use crate::script_source::ScriptSource;
 use crate::services::Services;
 use crate::signals::Signals;
 
@@ -106,7 +108,7 @@ fn engine(home: &Home, prepared: Prepared) -> Engine {
             compiled_cache: home.root().join("data").join("wasm-cache"),
         },
         connector,
-        Arc::new(InlineScripts::new(job_dir.clone())),
+        scripts(client.as_ref(), &job, &job_dir),
     );
     let services = Services {
         client,
@@ -138,6 +140,17 @@ fn engine(home: &Home, prepared: Prepared) -> Engine {
         runners: Box::new(runners),
         logs: Box::new(FileLogs::new(job_dir, exec_user, LogClock::system())),
         services: Box::new(services),
+    }
+}
+
+/// Without a server only scripts whose text stands in the parameters can run.
+fn scripts(client: Option<&Arc<ConsoleClient>>, job: &JobId, job_dir: &JobDir) -> Arc<dyn Scripts> {
+    match client {
+        Some(client) => {
+            let source = ScriptSource { client: Arc::clone(client), job: job.clone() };
+            Arc::new(ServerScripts::new(job_dir.clone(), Arc::new(source)))
+        }
+        None => Arc::new(InlineScripts::new(job_dir.clone())),
     }
 }
 
