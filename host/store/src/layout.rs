@@ -32,6 +32,11 @@ impl Home {
         self.root.join("conf/config.ini")
     }
 
+    /// `conf/policy`: what tools may do, `*.toml`.
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("conf/policy")
+    }
+
     /// `data/job`: the runner's setting `autoexec.home` points here.
     pub fn jobs(&self) -> PathBuf {
         self.root.join("data/job")
@@ -45,6 +50,11 @@ impl Home {
     /// `logs`: the executor's own log.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
+    }
+
+    /// `logs/policy-audit.jsonl`: every decision about what a tool may do.
+    pub fn policy_audit(&self) -> PathBuf {
+        self.root.join("logs/policy-audit.jsonl")
     }
 
     /// `plugins/local`: native tools that run here.

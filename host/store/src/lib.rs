@@ -25,6 +25,7 @@ mod process;
 mod purge;
 mod read;
 mod records;
+mod rotated_log;
 mod stamp;
 
 pub use cache::{Cache, FileId};
@@ -42,4 +43,5 @@ pub use process::ProcessIdentity;
 pub use purge::{PurgeReport, clean_status, purge_jobs};
 pub use read::Loaded;
 pub use records::{FileRecords, NodeIdentity, NodeRecords};
+pub use rotated_log::RotatedLog;
 pub use stamp::history_stamp;
