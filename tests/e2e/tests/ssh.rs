@@ -1,0 +1,200 @@
+//! Targets over SSH, against Debian's own sshd.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as the tests do")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use autoexec_e2e::TestJob;
+use autoexec_e2e::build::{node_file, one_shot, op, params, phase, with_option, with_output};
+use autoexec_e2e::wait::{LONG, until};
+use autoexec_test_support::server::{CallName, File, Scope};
+use autoexec_test_support::sshd::{Sshd, SshdOptions};
+use serde_json::{Value, json};
+
+fn sshd() -> Sshd {
+    Sshd::start(SshdOptions::default()).unwrap()
+}
+
+fn target(sshd: &Sshd, id: u32, password: &str) -> Value {
+    json!({"resourceId": id, "nodeName": format!("n{id}"), "nodeType": "Linux", "host": "127.0.0.1", "protocol": "ssh",
+        "protocolPort": sshd.port(), "username": sshd.user(), "password": password, "runnerId": 1})
+}
+
+fn key(id: u32) -> String {
+    format!("127.0.0.1--{id}")
+}
+
+/// A job whose operations are remote tools; all nodes at once.
+fn job(operations: Vec<Value>, nodes: &[Value]) -> TestJob {
+    let mut params = params([one_shot([phase("T", "target", operations)])]);
+    params["roundCount"] = json!(1);
+    TestJob::new(params, nodes).unwrap()
+}
+
+/// Without root only the key can log in, and then a password cannot be tested.
+fn set_identity(job: &TestJob, sshd: &Sshd) {
+    if sshd.password().is_empty() {
+        let config = std::fs::read_to_string(job.home.path().join("conf/config.ini")).unwrap();
+        let identity = format!("ssh.identity = {}\n", sshd.key_path().display());
+        job.home.write("conf/config.ini", config + &identity).unwrap();
+    }
+}
+
+fn logins(sshd: &Sshd) -> usize {
+    sshd.log().lines().filter(|line| line.starts_with("Accepted ")).count()
+}
+
+/// The directories on the target that a node's log names.
+fn directories(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter_map(|line| line.split_once("INFO: Job directory:"))
+        .map(|(_, directory)| directory)
+        .collect()
+}
+
+#[test]
+fn three_nodes_and_three_operations_are_three_logins() {
+    let sshd = sshd();
+    let nodes = [71, 72, 73].map(|id| target(&sshd, id, sshd.password()));
+    let operations =
+        (1..=3).map(|number| with_output(op("basic/say", "target", number), "name", "text")).collect();
+    let job = job(operations, &nodes);
+    set_identity(&job, &sshd);
+    let script =
+        "echo \"op of $NODE_NAME in $(pwd)\"\nprintf '{\"name\": \"%s\"}' \"$NODE_NAME\" > output.json\n";
+    job.home.write_remote_plugin("basic", "say", script).unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    for id in [71, 72, 73] {
+        let log = job.node_log("T", &key(id));
+        assert_eq!(log.matches(&format!("op of n{id} in /tmp/autoexec-")).count(), 3, "{log}");
+        let directories = directories(&log);
+        assert_eq!(directories.len(), 3, "{log}");
+        assert!(
+            !directories.iter().any(|directory| Path::new(directory).exists()),
+            "they are removed: {log}"
+        );
+        let outputs: Value = serde_json::from_str(&job.file(&format!("output/{}.json", key(id)))).unwrap();
+        for number in 1..=3 {
+            assert_eq!(outputs[&format!("basic/say_{number}")]["name"], format!("n{id}"));
+        }
+    }
+    assert_eq!(logins(&sshd), 3, "{}", sshd.log());
+}
+
+#[test]
+fn a_wrong_password_fails_the_node_and_stands_nowhere() {
+    let sshd = sshd();
+    if sshd.password().is_empty() {
+        // Not root: sshd has no password login here; the transport's own tests cover the refusal of keys.
+        return;
+    }
+    let job = job(vec![op("basic/say", "target", 1)], &[target(&sshd, 71, "wr0ng-Pa55")]);
+    job.home.write_remote_plugin("basic", "say", "echo never\n").unwrap();
+    job.expect(1, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("login refused; tried password"), "{log}");
+    assert!(log.contains(&format!("{}@127.0.0.1", sshd.user())), "it names the target: {log}");
+    assert_eq!(job.status("T", &key(71))["status"], "failed");
+    assert!(!log.contains("wr0ng") && !job.console().contains("wr0ng"), "{log}");
+}
+
+#[test]
+fn a_changed_host_key_fails_the_node_and_names_file_and_line() {
+    let mut sshd = sshd();
+    let job = job(vec![op("basic/say", "target", 1)], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    job.home.write_remote_plugin("basic", "say", "echo hello\n").unwrap();
+    job.home.write("conf/known_hosts", "# keys of our hosts\n").unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    let known = job.home.path().join("conf/known_hosts");
+    let recorded = std::fs::read_to_string(&known).unwrap();
+    assert_eq!(recorded.lines().count(), 2, "{recorded}");
+
+    sshd.rotate_host_key().unwrap();
+    let before = logins(&sshd);
+    job.expect(1, &["--force", "--nofirenext"]).unwrap();
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("THE HOST KEY HAS CHANGED"), "{log}");
+    assert!(log.contains(&format!("{} line 2", known.display())), "{log}");
+    assert_eq!(job.status("T", &key(71))["status"], "failed");
+    assert_eq!(logins(&sshd), before, "nobody logs in to a host that may be another");
+    assert_eq!(std::fs::read_to_string(&known).unwrap(), recorded, "the old key stays recorded");
+}
+
+#[test]
+fn files_are_sent_and_brought_back() {
+    let sshd = sshd();
+    let mut operation = with_option(op("pack/take", "target", 1), "list", "filepath", "given/list.txt");
+    operation["opt"]["files"] = json!([41]);
+    operation["desc"]["files"] = json!("file");
+    let operation = with_output(with_output(operation, "copy", "filepath"), "size", "text");
+    let job = job(vec![operation], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    let name = "attachment; filename=\"data.bin\"".to_owned();
+    let content: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    job.server.set_file("41", File { disposition: name, content: content.clone(), modified: 1.0 });
+    job.home.write_job_file(job.id(), "given/list.txt", "one\ntwo\n").unwrap();
+    let script = "echo \"words: $*\"\ncat file/list.txt\nmkdir sub && cp file/data.bin sub/back.bin\n\
+                  printf '{\"copy\": \"sub/back.bin\", \"size\": \"%s\"}' \"$(wc -c < file/data.bin)\" > output.json\n";
+    job.home.write_remote_plugin("pack", "take", script).unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("words: --list file/list.txt --files file/data.bin"), "{log}");
+    assert!(log.contains(" one\n") && log.contains(" two\n"), "{log}");
+    let outputs: Value = serde_json::from_str(&job.file(&format!("output/{}.json", key(71)))).unwrap();
+    let brought = outputs["pack/take_1"]["copy"].as_str().unwrap();
+    assert_eq!(brought, format!("output-op/{}/pack/take_1/back.bin", key(71)));
+    assert_eq!(std::fs::read(job.dir().join(brought)).unwrap(), content);
+    assert_eq!(outputs["pack/take_1"]["size"], "300000");
+    assert!(job.dir().join("file/data.bin").is_symlink());
+}
+
+#[test]
+fn a_declared_file_that_is_not_there_fails_the_operation() {
+    let sshd = sshd();
+    let operation = with_output(op("pack/lie", "target", 1), "report", "filepath");
+    let job = job(vec![operation], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    job.home
+        .write_remote_plugin("pack", "lie", "echo '{\"report\": \"no/such.txt\"}' > output.json\n")
+        .unwrap();
+    job.expect(1, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("ERROR: ") && log.contains("no/such.txt"), "{log}");
+    assert!(!Path::new(&job.dir()).join(format!("output/{}.json", key(71))).exists());
+}
+
+#[test]
+fn a_target_that_goes_away_in_the_middle_fails_its_node_only() {
+    let (sshd, other) = (sshd(), sshd());
+    let job = job(vec![op("basic/hold", "target", 1)], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    let both = [target(&sshd, 71, sshd.password()), target(&other, 72, other.password())];
+    job.set_nodes(Scope::Job, &node_file(&both));
+    // The second node waits until the first one's connection is gone.
+    let gate = job.home.path().join("gate");
+    let script = format!(
+        "echo holding\nif [ \"$NODE_NAME\" = n71 ]; then exec sleep 600; fi\nuntil [ -e {} ]; do sleep 0.05; done\n",
+        gate.display()
+    );
+    job.home.write_remote_plugin("basic", "hold", &script).unwrap();
+    // The account has to see the gate.
+    std::fs::set_permissions(job.home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let running = job.start(&["--firstfire"]).unwrap();
+    until("both scripts", LONG, || {
+        [71, 72].iter().all(|id| job.node_log("T", &key(*id)).contains(" holding\n")).then_some(())
+    })
+    .unwrap();
+    sshd.kill_sessions();
+    let is_failed = |call: &autoexec_test_support::server::Call| {
+        call.name == CallName::NodeStatus && call.json()["status"] == "failed"
+    };
+    job.server.wait_for(|calls| calls.iter().any(is_failed), LONG).unwrap();
+    std::fs::write(&gate, "").unwrap();
+    let finished = running.wait().unwrap();
+    assert_eq!(finished.code, Some(1), "{}", job.console());
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("ERROR: ") && log.contains("the connection was lost"), "{log}");
+    assert_eq!(job.status("T", &key(72))["status"], "succeed", "{}", job.node_log("T", &key(72)));
+}
