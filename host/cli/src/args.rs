@@ -28,7 +28,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a job from files, without a server.
+    #[command(after_help = RUN_HELP)]
     Run(RunArgs),
+    /// Show what a run would do, without doing it.
+    Plan(PlanArgs),
+    /// Show what became of the nodes of a job so far.
+    Status(StatusArgs),
     /// Print a shell completion script.
     Completion {
         /// The shell.
@@ -36,30 +41,71 @@ pub enum Command {
     },
 }
 
-/// `autoexec run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
+const RUN_HELP: &str = "\
+Examples:
+  autoexec run check.job.yaml -i hosts.yaml
+  autoexec run check.job.yaml -i hosts.yaml --limit web --phases check -o version=1.4.0
+  autoexec run check.job.yaml -i hosts.yaml --id 20261122215803123    continue after a failure
+  autoexec run check.job.yaml -i hosts.yaml --output json | jq -c .event
+
+docs/standalone.md describes job and inventory. Without -i only `runner` phases can run.";
+
+/// A job in files and what of it is meant.
+#[derive(Debug, Default, Args)]
+pub struct JobArgs {
     /// The job: YAML or JSON, in the readable form or as the server sends it.
     pub job: PathBuf,
     /// The nodes: YAML or JSON inventory, or a node file as the server sends it.
-    #[arg(short = 'i', long)]
+    #[arg(short = 'i', long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
     /// Job id; the same id continues an earlier run. A new one is made from the time by default.
     #[arg(long)]
     pub id: Option<String>,
-    /// Run only these phases (comma list).
+    /// Only these phases (comma list).
     #[arg(long, value_name = "LIST")]
     pub phases: Option<String>,
-    /// Run only these resource ids (comma list).
-    #[arg(long, value_name = "LIST")]
+    /// Only nodes of these names, hosts or groups of the inventory (comma list).
+    #[arg(short = 'l', long, value_name = "LIST")]
+    pub limit: Option<String>,
+    /// Only nodes of these ids (comma list).
+    #[arg(long, value_name = "LIST", conflicts_with = "limit")]
     pub nodes: Option<String>,
-    /// Set a job option.
+    /// Set a job option. Not for secrets: others can read command lines.
     #[arg(short = 'o', long = "option", value_name = "NAME=VALUE")]
     pub options: Vec<String>,
     /// Run nodes and operations even when they have succeeded before.
     #[arg(short, long)]
     pub force: bool,
-    /// What to print.
+}
+
+/// `autoexec run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// What to print on standard output: progress and a table, or one JSON event per line.
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// `autoexec plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// What to print: text for people, or one JSON document.
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// `autoexec status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The job's id.
+    pub id: String,
+    /// What to print: a table for people, or one JSON document.
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,
 }
@@ -67,9 +113,9 @@ pub struct RunArgs {
 /// What a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Progress and a table for people.
+    /// Text for people.
     Human,
-    /// One JSON event per line.
+    /// JSON for programs.
     Json,
 }
 

@@ -13,6 +13,8 @@ use crate::{CliError, home, run, standalone};
 pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
     match parsed.cli.command {
         Some(Command::Run(arguments)) => standalone::run(arguments),
+        Some(Command::Plan(arguments)) => standalone::plan(arguments),
+        Some(Command::Status(arguments)) => standalone::status(arguments),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "autoexec", &mut script);
@@ -59,6 +61,7 @@ fn run_request(flags: DropIn, unknown: Vec<String>) -> Result<RunRequest, CliErr
         sql_files: flags.sqlfiles,
         exec_user: flags.execuser,
         ssh_keys: Vec::new(),
+        key: None,
         face: Face::None,
         unknown_flags: unknown,
     })

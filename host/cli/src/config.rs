@@ -344,6 +344,11 @@ impl Config {
     fn has_no_key(&self) -> bool {
         self.key.encrypt(&Secret::new("x")) == "78"
     }
+
+    /// Whether `password.key` is set.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.has_no_key()
+    }
 }
 
 #[cfg(test)]

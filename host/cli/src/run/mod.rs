@@ -64,7 +64,10 @@ async fn run_job(
     request: RunRequest,
     console: Arc<ConsoleLog>,
 ) -> Result<ExitCode, CliError> {
-    let config = load_config(home, &request)?;
+    let mut config = load_config(home, &request)?;
+    if let Some(key) = request.key.clone().filter(|_| !config.has_key()) {
+        config.key = key;
+    }
     let prepared = input::prepare(home, job_dir, request, config, &console).await?;
     let signals = Signals::register()?;
     let outcome = wiring::run(home, prepared, console, signals).await?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use autoexec_model::JobId;
+use autoexec_model::{JobId, SecretKey};
 use autoexec_plan::Filter;
 use autoexec_transport::ssh::SshAuth;
 use serde_json::{Map, Value};
@@ -55,6 +55,8 @@ pub(crate) struct RunRequest {
     pub(crate) sql_files: Option<String>,
     /// Keys for nodes without a password, besides those of the configuration.
     pub(crate) ssh_keys: Vec<SshAuth>,
+    /// Key of the job's secrets where the configuration has none.
+    pub(crate) key: Option<SecretKey>,
     pub(crate) face: Face,
     pub(crate) unknown_flags: Vec<String>,
 }
