@@ -168,11 +168,19 @@ impl Config {
     /// # Errors
     /// Names section and key.
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
-        let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
-        let ini = Ini::load_from_str_opt(text.trim_start_matches('\u{feff}'), options).map_err(|error| {
+        let text = text.trim_start_matches('\u{feff}');
+        let syntax = |line| ConfigError::Syntax {
+            path: path.to_owned(),
+            line,
             // The library's text may hold a piece of the line.
-            ConfigError::Syntax { path: path.to_owned(), line: error.line + 1, problem: "not `key = value`, `[section]` or a comment".to_owned() }
-        })?;
+            problem: "not `key = value`, `[section]` or a comment".to_owned(),
+        };
+        // The library would take a line without `=` for the first part of the next line's key.
+        if let Some(at) = text.lines().position(|line| !is_ini_line(line.trim())) {
+            return Err(syntax(at + 1));
+        }
+        let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+        let ini = Ini::load_from_str_opt(text, options).map_err(|error| syntax(error.line + 1))?;
         let file = File { ini, path };
         let master = SecretKey::master();
         let key = match file.text("server", "password.key") {
@@ -181,6 +189,11 @@ impl Config {
         };
         Ok(Self { server: file.server(&key)?, autoexec: file.autoexec()?, key })
     }
+}
+
+fn is_ini_line(line: &str) -> bool {
+    let is_section = line.starts_with('[') && line.contains(']');
+    line.is_empty() || line.starts_with(['#', ';']) || is_section || line.contains(['=', ':'])
 }
 
 struct File<'a> {
@@ -396,7 +409,8 @@ db.password=
             ("[autoexec]\nrexec.readTimeout = soon\n", "section [autoexec]: `rexec.readTimeout` must be a number of seconds"),
             ("[autoexec]\nssh.hostkeys = maybe\n", "`ssh.hostkeys` must be tofu, strict or accept"),
             ("[server]\npassword.key = {ENCRYPTED}zz\n", "`password.key` can not be decrypted"),
-            ("[server]\nhunter2\n", "config.ini, line "),
+            ("[server]\nhunter2\n", "config.ini, line 2: "),
+            ("[autoexec]\nhunter2\nrexec.readTimeout = 5\n", "config.ini, line 2: not `key = value`"),
         ] {
             let error = Config::parse(text, "config.ini").unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
