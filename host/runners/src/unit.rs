@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo, UnitRunner,
 };
+use autoexec_events::Level;
 use autoexec_model::{Place, Protocol};
 use autoexec_store::{JobDir, StoreError, read_op_output};
 use serde_json::{Map, Value};
@@ -46,6 +47,16 @@ impl ToolRunner {
         }
     }
 
+    /// The tool gets the node's login and may need it; whether it does, only the tool knows.
+    fn warn_of_missing_login(&self, sink: &dyn OperationSink) {
+        let node = &self.unit.node;
+        if !node.has_password() && self.shared.settings.ssh_keys.is_empty() {
+            let text =
+                format!("Node {} has no password; the tool can not log in to it with one.", node.key());
+            sink.info(Level::Warn, &text);
+        }
+    }
+
     async fn run_there(
         &mut self,
         call: OperationCall<'_>,
@@ -77,6 +88,9 @@ impl UnitRunner for ToolRunner {
         let key = self.unit.node.key();
         if let Err(problem) = forget_old_output(&job_dir.op_output(&key, &call.operation.id)) {
             return failed(problem);
+        }
+        if call.operation.place == Place::RunnerTarget {
+            self.warn_of_missing_login(&*sink);
         }
         let end = match call.operation.place {
             Place::Target => self.run_there(call, sink, stop).await,
