@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the release build beside what people would use instead, measured in turns on this machine.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// How often each variant is run, after one run that does not count.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
+    /// Measure this program instead of building one.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Put the tables into docs/performance.md.
     #[arg(long)]
     write: bool,
@@ -47,7 +51,7 @@ enum Topic {
 pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::SSHD, packages::BENCH])?;
     guests::run(&guests::Options::default())?;
-    let program = stage::build(Profile::Release)?;
+    let program = options.program.clone().map_or_else(|| stage::build(Profile::Release), Ok)?;
     let topics = if options.topics.is_empty() { Topic::value_variants() } else { &options.topics };
     let before = machine::load();
     let mut report = String::new();

@@ -32,8 +32,13 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
         Profile::Debug => "debug",
         Profile::Release => "release",
     };
+    Ok(target()?.join(directory).join("autoexec"))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(workspace::root()?.join(target).join(directory).join("autoexec"))
+    Ok(workspace::root()?.join(target))
 }
 
 /// A home in a temporary directory; it is removed when dropped.
@@ -45,7 +50,8 @@ pub(crate) struct StagedHome {
 impl StagedHome {
     /// Installs `program` and the WebAssembly tools that `cargo xtask guests` has built.
     pub(crate) fn new(program: &Path, tools: &[&str]) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("autoexec-home.").tempdir().context("making a home")?;
+        // On the file system of the build: the program is linked and not copied, and files can be moved out.
+        let dir = tempfile::Builder::new().prefix("home.").tempdir_in(target()?).context("making a home")?;
         let home = Self { dir };
         for directory in ["bin", "conf", "data", "logs"] {
             fs::create_dir(home.path().join(directory))
@@ -88,12 +94,14 @@ impl StagedHome {
     }
 }
 
-/// A copy, not a link: a later build must not change a home that was kept.
+/// Builds replace files and never change them, so a link keeps what it was made of.
 fn install(from: &Path, to: &Path) -> Result<()> {
     ensure!(from.is_file(), "{} is missing: it was not built", from.display());
     if let Some(directory) = to.parent() {
         fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     }
-    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 
-use crate::{guests, packages, step, workspace};
+use crate::{guests, packages, stage, step, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -120,15 +120,13 @@ fn host(runner: Runner, root: &Path, options: &Options) -> Result<Command> {
         // As in the build before; examples would be compiled for nothing.
         command.args(["--lib", "--bins", "--tests"]);
     }
-    command.args(&options.arguments).env("AUTOEXEC_BIN", built_program(root)?);
+    command.args(&options.arguments).env("AUTOEXEC_BIN", built_program()?);
     Ok(command)
 }
 
-fn built_program(root: &Path) -> Result<PathBuf> {
-    let directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let program = root.join(directory).join("debug/autoexec");
-    // With the old program the end-to-end tests would test something else.
-    program.is_file().then_some(()).with_context(|| format!("{} was not built", program.display()))?;
+fn built_program() -> Result<PathBuf> {
+    let program = stage::target()?.join("debug/autoexec");
+    ensure!(program.is_file(), "{} was not built", program.display());
     Ok(program)
 }
 
