@@ -34,6 +34,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Show what became of the nodes of a job so far.
     Status(StatusArgs),
+    /// Check, explain and compare policies: what tools may do.
+    Policy(crate::policy::PolicyArgs),
     /// Print a shell completion script.
     Completion {
         /// The shell.

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, Command, DropIn, Mode, Parsed, group_list, node_list, phase_list};
 use crate::run::{Face, NodesSource, ParamsSource, RunRequest};
-use crate::{CliError, home, run, standalone};
+use crate::{CliError, home, policy, run, standalone};
 
 /// Does what the command line asks.
 pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
@@ -15,6 +15,7 @@ pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
         Some(Command::Run(arguments)) => standalone::run(arguments),
         Some(Command::Plan(arguments)) => standalone::plan(arguments),
         Some(Command::Status(arguments)) => standalone::status(arguments),
+        Some(Command::Policy(arguments)) => policy::run(&arguments),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "autoexec", &mut script);

@@ -8,6 +8,7 @@ mod bridge;
 mod catalog;
 mod environment;
 mod local;
+mod permits;
 #[cfg(test)]
 mod samples;
 mod scripts;
@@ -17,6 +18,7 @@ mod unit;
 mod wasm;
 
 pub use catalog::{Catalog, Found};
+pub use permits::SitePolicy;
 pub use scripts::{
     FetchedScript, InlineScripts, LibraryFile, PackageProblem, ScriptAbout, ScriptError, ScriptFetcher,
     ScriptFile, ScriptRequest, Scripts, ServerScripts,

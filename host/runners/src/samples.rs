@@ -16,6 +16,7 @@ use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use crate::permits::SitePolicy;
 use crate::scripts::InlineScripts;
 use crate::settings::{RunnerSettings, Shared, ToolRunners};
 
@@ -61,6 +62,10 @@ impl Sample {
             keep_failed_directory: false,
             ssh_keys: Vec::new(),
             limits: Limits::default(),
+            policy: Arc::new(SitePolicy::new(
+                autoexec_grants::Policy::built_in("conf/policy/site.toml").unwrap(),
+                &dir.path().join("policy-audit.jsonl"),
+            )),
             compiled_cache: dir.path().join("cache"),
         };
         let connector = SshConnector::new(SshSettings {

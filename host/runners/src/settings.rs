@@ -13,6 +13,7 @@ use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{SshAuth, SshConnector};
 
 use crate::catalog::{Catalog, Found};
+use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
 use crate::unit::ToolRunner;
 
@@ -37,8 +38,10 @@ pub struct RunnerSettings {
     pub keep_failed_directory: bool,
     /// Ways to log in to a target that has no password.
     pub ssh_keys: Vec<SshAuth>,
-    /// Upper bounds for a tool in the sandbox.
+    /// Upper bounds for a tool in the sandbox; memory, time and log text are the policy's.
     pub limits: Limits,
+    /// What tools in the sandbox may do.
+    pub policy: Arc<SitePolicy>,
     /// Directory of compiled components.
     pub compiled_cache: PathBuf,
 }
@@ -89,7 +92,7 @@ impl Runners for ToolRunners {
             return self.shared.scripts.script(operation).map(|_| ToolInfo { rerun: Rerun::Safe });
         }
         let rerun = match self.shared.catalog.find(operation)? {
-            Found::Component(path) => self.shared.rerun_of(&path)?,
+            Found::Component(path) => self.shared.rerun_of(&operation.name, &path)?,
             Found::Program(path) | Found::Remote(path) => self.shared.catalog.rerun_of(&path)?,
         };
         Ok(ToolInfo { rerun })

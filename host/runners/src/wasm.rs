@@ -8,33 +8,35 @@ use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
 };
 use autoexec_events::{Level, StopReason};
+use autoexec_grants::Access;
+use autoexec_model::OpName;
 use autoexec_model::command_line::CommandLine;
 use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
-    Capability, ConnectDenied, ConnectTarget, Grants, InvokeError, JobContext, Limits, LogLevel, NodeFacts,
-    NodeValue, OutputName, OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
+    ConnectDenied, ConnectTarget, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName,
+    OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
 use serde_json::{Map, Value};
 
+use crate::permits::Permits;
 use crate::settings::Shared;
 
-/// What a tool may use while no site policy is in force: data of its own job, and the node it was called for
-/// (checked per connection). Anything else it asks for is refused when it is loaded.
-const GRANTED: [Capability; 2] = [Capability::StepOutputs, Capability::NetProbe];
-
 impl Shared {
-    /// Loads a component. Compiles it when it is new, so it is called off the async threads.
-    fn load(&self, path: &Path) -> Result<Arc<Tool>, String> {
-        let grants: Grants = GRANTED.into_iter().collect();
-        self.sandbox()?.load(path, &grants).map_err(|error| error.to_string())
+    /// Loads a component, linked with what the policy grants to a tool of this name. Compiles it when it is new, so it is
+    /// called off the async threads.
+    fn load(&self, name: &OpName, path: &Path) -> Result<Arc<Tool>, String> {
+        let policy = &self.settings.policy;
+        let grants = policy.linkable(name.as_str());
+        let explain = |error| policy.explain(self.settings.job.as_str(), name.as_str(), &error);
+        self.sandbox()?.load(path, &grants).map_err(explain)
     }
 
     /// The rerun class in the manifest of a component.
-    pub(crate) fn rerun_of(&self, path: &Path) -> Result<Rerun, String> {
-        let tool = tokio::task::block_in_place(|| self.load(path))?;
+    pub(crate) fn rerun_of(&self, name: &OpName, path: &Path) -> Result<Rerun, String> {
+        let tool = tokio::task::block_in_place(|| self.load(name, path))?;
         Ok(match tool.manifest().rerun {
             autoexec_manifest::Rerun::Safe => Rerun::Safe,
             autoexec_manifest::Rerun::Probe => Rerun::Probe,
@@ -54,9 +56,11 @@ pub(crate) async fn run(
     let display =
         CommandLine::new(call.inputs, None).display(call.operation.name.as_str(), Recipient::Runner);
     sink.executing(&display);
-    let tool = tokio::task::block_in_place(|| shared.load(path))?;
-    let limits = Limits::for_tool(tool.manifest(), &shared.settings.limits);
-    let host = Arc::new(Host::new(shared, unit, call, Arc::clone(&sink)));
+    let name = &call.operation.name;
+    let tool = tokio::task::block_in_place(|| shared.load(name, path))?;
+    let limits = shared.settings.policy.limits(name.as_str(), &tool, &shared.settings.limits);
+    let permits = Permits::new(shared, unit, call, &tool, Arc::clone(&sink));
+    let host = Arc::new(Host::new(shared, unit, call, permits, Arc::clone(&sink)));
     sink.started(None);
     let stopped = async move { stop.reached(StopReason::Abort).await };
     let invoked = shared
@@ -98,6 +102,7 @@ struct Host {
     context: JobContext,
     node: NodeFacts,
     variables: Vec<(String, String)>,
+    permits: Permits,
     sink: Arc<dyn OperationSink>,
     job_dir: JobDir,
     live_data: PathBuf,
@@ -106,7 +111,13 @@ struct Host {
 }
 
 impl Host {
-    fn new(shared: &Shared, unit: &UnitInfo, call: &OperationCall<'_>, sink: Arc<dyn OperationSink>) -> Self {
+    fn new(
+        shared: &Shared,
+        unit: &UnitInfo,
+        call: &OperationCall<'_>,
+        permits: Permits,
+        sink: Arc<dyn OperationSink>,
+    ) -> Self {
         let settings = &shared.settings;
         let (node, key) = (&unit.node, unit.node.key());
         let (phase, operation) = (&unit.phase.phase.name, &call.operation.id);
@@ -138,6 +149,7 @@ impl Host {
             output_path: settings.job_dir.op_output(&key, operation),
             job_dir: settings.job_dir.clone(),
             outputs: Mutex::default(),
+            permits,
             sink,
         }
     }
@@ -193,16 +205,14 @@ impl ToolHost for Host {
     }
 
     fn permit_connect(&self, target: &ConnectTarget<'_>) -> Result<(), ConnectDenied> {
-        if target.host == self.node.host {
-            return Ok(());
-        }
-        Err(ConnectDenied(format!(
-            "a tool may only reach the node it is called for ({}), not {}:{}",
-            self.node.host, target.host, target.port
-        )))
+        let ConnectTarget { host, address, port } = *target;
+        self.permits.ask(Access::NetProbe { host, port, address }).map_err(ConnectDenied)
     }
 
     async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {
+        let OutputName { phase, operation_id, name } = output;
+        let access = Access::StepOutputs { phase, operation: operation_id, output: name };
+        self.permits.ask(access).map_err(OutputQueryError)?;
         let (job_dir, output) = (self.job_dir.clone(), output.clone());
         tokio::task::spawn_blocking(move || collect(&job_dir, &output))
             .await

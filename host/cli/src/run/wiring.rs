@@ -13,7 +13,7 @@ use autoexec_report::logfile::{ConsoleLog, LogClock};
 use autoexec_report::{
     ConsoleLogReporter, FileLogs, JournalReporter, JsonLines, OutboxReporter, Summary, SummaryTable, Terminal,
 };
-use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, ToolRunners};
+use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
 use autoexec_store::{Cache, FileRecords, Home, JobDir, Journal};
 use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,7 @@ pub(super) async fn run(
     console: Arc<ConsoleLog>,
     signals: Signals,
 ) -> Result<Outcome, CliError> {
+    let policy = crate::policy::site_policy(home)?;
     let (requests, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (ending, asked_to_end) = watch::channel(false);
     tokio::spawn(signals.forward(requests.clone(), ending));
@@ -47,7 +48,7 @@ pub(super) async fn run(
     let (reporters, table) = reporters(&prepared, &console, outbox.as_ref().map(|outboxes| &outboxes.own))?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let face = prepared.request.face;
-    let mut outcome = engine(home, prepared).run(reporters, receiver).await;
+    let mut outcome = engine(home, prepared, policy).run(reporters, receiver).await;
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
     }
@@ -84,7 +85,7 @@ fn reporters(
     Ok((reporters, table))
 }
 
-fn engine(home: &Home, prepared: Prepared) -> Engine {
+fn engine(home: &Home, prepared: Prepared, policy: Arc<SitePolicy>) -> Engine {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
     let connector = SshConnector::new(ssh_settings(home, &config));
@@ -105,6 +106,7 @@ fn engine(home: &Home, prepared: Prepared) -> Engine {
             keep_failed_directory: config.autoexec.keep_failed_directory,
             ssh_keys,
             limits: autoexec_sandbox::Limits::default(),
+            policy,
             compiled_cache: home.root().join("data").join("wasm-cache"),
         },
         connector,

@@ -1,0 +1,242 @@
+//! The policy at work: what a component is linked with, what each call may do, and the record of it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
+use autoexec_events::Level;
+use autoexec_grants::{
+    Access, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, ToolLimits,
+};
+use autoexec_sandbox::{Capability, Grants, Limits, LoadError, MissingReason, Tool};
+use autoexec_store::RotatedLog;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::settings::Shared;
+
+/// Different decisions of one call that are recorded: a guest that asks for ever must not push other tools' decisions
+/// out of the log.
+const RECORDED_PER_CALL: usize = 1000;
+
+/// Refusals of one call that are told in the node's log.
+const TOLD_PER_CALL: usize = 20;
+
+/// Size at which a new audit file is begun, in bytes.
+const AUDIT_FILE_SIZE: u64 = 10 << 20;
+
+/// Old audit files that are kept.
+const AUDIT_FILES_KEPT: u32 = 5;
+
+/// A site's policy and the record of its decisions.
+#[derive(Debug)]
+pub struct SitePolicy {
+    policy: Policy,
+    audit: RotatedLog,
+}
+
+/// Where in a job a decision was made.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Place {
+    job: String,
+    phase: Option<String>,
+    operation: Option<String>,
+    node: Option<String>,
+}
+
+/// A line of the audit log.
+#[derive(Serialize)]
+struct AuditLine<'a, T> {
+    time: String,
+    #[serde(flatten)]
+    place: &'a Place,
+    #[serde(flatten)]
+    what: &'a T,
+}
+
+/// Stands in the log where a call's further decisions are left out.
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    tool: &'a str,
+    note: &'static str,
+}
+
+impl SitePolicy {
+    /// A policy whose decisions are recorded in the file `audit`.
+    pub fn new(policy: Policy, audit: &Path) -> Self {
+        Self { policy, audit: RotatedLog::new(audit, AUDIT_FILE_SIZE, AUDIT_FILES_KEPT) }
+    }
+
+    /// What a component may be linked with; it is linked with what it also asks for.
+    pub(crate) fn linkable(&self, tool: &str) -> Grants {
+        let names = Capability::ALL.map(Capability::interface);
+        let effective = self.policy.effective(tool, None, names);
+        effective
+            .linked()
+            .filter_map(|capability| Capability::from_interface(capability.interface()))
+            .collect()
+    }
+
+    /// The error of loading, with how to allow the interfaces that the policy did not give.
+    pub(crate) fn explain(&self, job: &str, tool: &str, error: &LoadError) -> String {
+        let mut text = error.to_string();
+        let LoadError::Imports { missing, .. } = error else { return text };
+        let refused = missing.iter().filter_map(|import| match import.reason {
+            MissingReason::NotGranted(capability) => Some(capability.interface()),
+            _ => None,
+        });
+        let place = Place { job: job.to_owned(), ..Place::default() };
+        for grant in self.policy.effective(tool, None, refused).capabilities {
+            let CapabilityGrant::Known(decision) = grant else { continue };
+            if let Err(problem) = self.record(&place, &decision) {
+                text = format!("{text}\n{problem}");
+            }
+            text = format!("{text}\n{}", with_advice(&decision));
+        }
+        text
+    }
+
+    /// The bounds of a call: the manifest's within the policy's.
+    pub(crate) fn limits(&self, name: &str, tool: &Tool, base: &Limits) -> Limits {
+        let ToolLimits { memory, time, log } = self.policy.limits(name);
+        Limits::for_tool(tool.manifest(), &Limits { memory, time, log, ..*base })
+    }
+
+    fn record<T: Serialize>(&self, place: &Place, what: &T) -> Result<(), String> {
+        let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        self.audit
+            .append(&AuditLine { time, place, what })
+            .map_err(|error| format!("Policy decisions can not be recorded: {error}"))
+    }
+}
+
+fn with_advice(decision: &Decision) -> String {
+    match &decision.advice {
+        Some(advice) => format!("{decision}\n{advice}"),
+        None => decision.to_string(),
+    }
+}
+
+/// What one call of a component may do.
+pub(crate) struct Permits {
+    site: Arc<SitePolicy>,
+    tool: String,
+    digest: String,
+    node_host: String,
+    job_dir: String,
+    place: Place,
+    sink: Arc<dyn OperationSink>,
+    so_far: Mutex<SoFar>,
+}
+
+/// What was recorded and told already.
+#[derive(Default)]
+struct SoFar {
+    recorded: HashSet<(autoexec_grants::Capability, Option<String>)>,
+    told: usize,
+    log_failed: bool,
+}
+
+impl Permits {
+    /// Permits of a call. What the tool was linked with is recorded as its first decisions.
+    pub(crate) fn new(
+        shared: &Shared,
+        unit: &UnitInfo,
+        call: &OperationCall<'_>,
+        tool: &Tool,
+        sink: Arc<dyn OperationSink>,
+    ) -> Self {
+        let settings = &shared.settings;
+        let permits = Self {
+            site: Arc::clone(&settings.policy),
+            tool: call.operation.name.to_string(),
+            digest: tool.digest(),
+            node_host: unit.node.host.clone(),
+            job_dir: settings.job_dir.root().display().to_string(),
+            place: Place {
+                job: settings.job.to_string(),
+                phase: Some(unit.phase.phase.name.to_string()),
+                operation: Some(call.operation.id.to_string()),
+                node: Some(unit.node.host.clone()),
+            },
+            sink,
+            so_far: Mutex::default(),
+        };
+        let asked = tool.manifest().capabilities.iter().map(|request| request.interface.as_str());
+        let effective = permits.site.policy.effective(&permits.tool, Some(&permits.digest), asked);
+        for grant in effective.capabilities {
+            if let CapabilityGrant::Known(decision) = grant {
+                permits.note(&decision);
+            }
+        }
+        permits
+    }
+
+    /// Decides, records, and tells people of a refusal.
+    ///
+    /// # Errors
+    /// Why not, for the tool.
+    pub(crate) fn ask(&self, access: Access<'_>) -> Result<(), String> {
+        let request = Request { tool: &self.tool, digest: Some(&self.digest), access };
+        let facts = Facts { node_host: Some(&self.node_host), job_dir: Some(&self.job_dir) };
+        let decision = self.site.policy.decide(&request, &facts);
+        self.note(&decision);
+        if decision.allowed() { Ok(()) } else { Err(decision.to_string()) }
+    }
+
+    fn note(&self, decision: &Decision) {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        if so_far.recorded.len() >= RECORDED_PER_CALL
+            || !so_far.recorded.insert((decision.capability, decision.argument.clone()))
+        {
+            return;
+        }
+        let mut recorded = self.site.record(&self.place, decision);
+        if so_far.recorded.len() == RECORDED_PER_CALL {
+            let note = "further decisions of this call are not recorded";
+            recorded = recorded.and(self.site.record(&self.place, &LeftOut { tool: &self.tool, note }));
+        }
+        if let Err(problem) = recorded
+            && !std::mem::replace(&mut so_far.log_failed, true)
+        {
+            self.sink.info(Level::Warn, &problem);
+        }
+        let is_refusal = matches!(decision.outcome, DecisionOutcome::Denied | DecisionOutcome::WouldDeny);
+        if is_refusal && so_far.told < TOLD_PER_CALL {
+            so_far.told += 1;
+            self.sink.info(Level::Warn, &with_advice(decision));
+            if so_far.told == TOLD_PER_CALL {
+                self.sink
+                    .info(Level::Warn, "Further refusals of this call are only in the policy's audit log.");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_policy_can_grant_is_what_the_sandbox_can_link() {
+        let grants = autoexec_grants::Capability::ALL.map(autoexec_grants::Capability::interface);
+        assert_eq!(grants, Capability::ALL.map(Capability::interface));
+    }
+
+    #[test]
+    fn without_a_policy_the_limits_are_the_sandboxs_own() {
+        let (policy, sandbox) = (ToolLimits::default(), Limits::default());
+        assert_eq!((policy.memory, policy.time, policy.log), (sandbox.memory, sandbox.time, sandbox.log));
+    }
+
+    #[test]
+    fn the_built_in_policy_links_every_capability() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = SitePolicy::new(Policy::built_in("site.toml").unwrap(), &dir.path().join("audit"));
+        assert_eq!(site.linkable("a/b"), Capability::ALL.into_iter().collect());
+        let nothing = Policy::parse(&[("a.toml", "mode = \"enforce\"\n")]).unwrap();
+        let site = SitePolicy::new(nothing, &dir.path().join("audit"));
+        assert_eq!(site.linkable("a/b"), Grants::none());
+    }
+}
