@@ -95,6 +95,7 @@ pub(crate) fn params(bytes: &[u8]) {
         options: &options,
         node_variables: &NodeVariables::default(),
         environment: &job.environment,
+        hidden_environment: &BTreeSet::new(),
         node_outputs: &Map::new(),
         local_outputs: &Map::new(),
         secret_outputs: &BTreeSet::new(),

@@ -101,7 +101,6 @@ pub struct UnitInfo {
 }
 
 /// One operation, ready to run: all values resolved.
-#[derive(Debug)]
 pub struct OperationCall<'a> {
     /// The operation.
     pub operation: &'a Operation,
@@ -164,7 +163,10 @@ pub trait UnitRunner: Send + Sync {
     ) -> OperationEnd;
 
     /// Releases what is held. Called once, also after a failure.
-    async fn close(&mut self);
+    ///
+    /// # Errors
+    /// What could not be cleaned up, as a text for the node log; the status of the node is not touched by it.
+    async fn close(&mut self) -> Result<(), String>;
 }
 
 /// Finds tools and makes unit runners.

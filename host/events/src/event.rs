@@ -2,7 +2,7 @@
 
 use autoexec_model::{
     GroupNo, JobId, JobStatus, Node, NodeKey, NodeStatus, OpId, OpName, OpStatus, PhaseCounts, PhaseName,
-    PhaseStatus, Place, ResourceId,
+    PhaseStatus, Place, ResourceId, Secret,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -197,7 +197,7 @@ pub enum RunEvent {
     VariableExported {
         name: String,
         #[serde(skip)]
-        value: String,
+        value: Secret,
         hidden: bool,
     },
     /// A stop was asked.

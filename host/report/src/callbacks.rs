@@ -59,7 +59,7 @@ impl OutboxReporter {
                 Callback::ExportVariable(ExportedVariable {
                     job,
                     env_name: name.clone(),
-                    env_value: value.clone(),
+                    env_value: value.expose().to_owned(),
                     is_hidden: *hidden,
                     time,
                 })

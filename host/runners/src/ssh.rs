@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
@@ -26,6 +27,9 @@ use crate::settings::Shared;
 
 /// The largest file output that is brought back, in bytes. A target may be hostile.
 const MAX_FILE_OUTPUT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// How long the removal of a directory is waited for when the connection has just failed.
+const DISCARD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the words after it with the variables of the account's login profile (`PATH`, `ORACLE_HOME`, …), as the
 /// interactive shell of the replaced system did. Shells that are started with `-l` read the profile themselves.
@@ -68,37 +72,52 @@ impl SshPlace {
         stop: StopSignal,
     ) -> Result<OperationEnd, String> {
         let bridge = StopBridge::new(stop);
-        let end = self.run_inner(call, &sink, &bridge.token()).await;
+        let stop = bridge.token();
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.connect(&stop).await?,
+        };
+        let end = self.run_in(&mut session, call, &sink, &stop).await;
         self.failed |= !matches!(&end, Ok(OperationEnd { exit: OperationExit::Code(0), .. }));
-        if end.is_err() {
-            // The connection may be in any state; the next operation makes a new one.
-            self.session = None;
+        match &end {
+            Ok(_) => self.session = Some(session),
+            Err(_) => self.discard(session, &sink).await,
         }
         end
     }
 
-    async fn run_inner(
-        &mut self,
+    /// Lets go of a connection that may be in any state; the next operation makes a new one. The directory is removed
+    /// where that still works at once.
+    async fn discard(&self, mut session: Session, sink: &Arc<dyn OperationSink>) {
+        if self.shared.settings.keep_failed_directory {
+            return;
+        }
+        let never = StopToken::never();
+        let removal = session.connection.remove_dir(&session.root, &never);
+        if !matches!(tokio::time::timeout(DISCARD_LIMIT, removal).await, Ok(Ok(()))) {
+            let text = format!("The directory {} may be left behind on the target.", session.root);
+            sink.info(Level::Warn, &text);
+        }
+    }
+
+    async fn run_in(
+        &self,
+        session: &mut Session,
         call: &OperationCall<'_>,
         sink: &Arc<dyn OperationSink>,
         stop: &StopToken,
     ) -> Result<OperationEnd, String> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.connect(stop).await?,
-        };
         sink.info(Level::Info, &format!("Job directory:{}", session.root));
-        let script = self.script(call, &session)?;
-        self.upload(&mut session, &script, sink, stop).await?;
-        let work_dir = work_directory(&session, &script);
-        let end = self.execute(&mut session, call, &script, &work_dir, sink, stop).await?;
+        let script = self.script(call, session)?;
+        self.upload(session, &script, sink, stop).await?;
+        let work_dir = work_directory(session, &script);
+        let end = self.execute(session, call, &script, &work_dir, sink, stop).await?;
         let output = match (&end, &call.call.outputs) {
             (OperationExit::Code(0), Some(_)) => {
-                Some(self.fetch_outputs(&mut session, call, &work_dir, sink, stop).await?)
+                Some(self.fetch_outputs(session, call, &work_dir, sink, stop).await?)
             }
             _ => None,
         };
-        self.session = Some(session);
         Ok(match output {
             Some(Err(problem)) => OperationEnd { exit: OperationExit::Error(problem), output: None },
             Some(Ok(values)) => OperationEnd { exit: end, output: Some(values) },
@@ -195,7 +214,17 @@ impl SshPlace {
         }
         if call.call.outputs.is_some() {
             let dest = in_directory(&script.directory, "output.json");
-            script.entries.push(UploadEntry { source: UploadSource::Bytes(Vec::new()), dest, mode: 0o600 });
+            let at_root = "output.json".to_owned();
+            let mut dests = vec![dest];
+            if dests.first() != Some(&at_root) {
+                // An old library writes there (defect 83); what an operation before left must not be taken for this one's.
+                dests.push(at_root);
+            }
+            script.entries.extend(dests.into_iter().map(|dest| UploadEntry {
+                source: UploadSource::Bytes(Vec::new()),
+                dest,
+                mode: 0o600,
+            }));
         }
         Ok(())
     }
@@ -324,16 +353,13 @@ impl SshPlace {
     }
 
     /// Removes the directory, unless a failure is to be looked at, and closes the connection.
-    pub(crate) async fn close(mut self) {
-        let Some(mut session) = self.session.take() else { return };
+    pub(crate) async fn close(mut self) -> Result<(), String> {
+        let Some(mut session) = self.session.take() else { return Ok(()) };
         if self.failed && self.shared.settings.keep_failed_directory {
-            tracing::info!("{} keeps {} for a look", session.connection.target(), session.root);
-            return;
+            return Ok(());
         }
-        if let Err(error) = session.connection.remove_dir(&session.root, &StopToken::never()).await {
-            // Only a warning: what the operation did is done (defect 50).
-            tracing::warn!("{error}");
-        }
+        let removed = session.connection.remove_dir(&session.root, &StopToken::never()).await;
+        removed.map_err(|error| error.to_string())
     }
 }
 
@@ -400,12 +426,18 @@ mod tests {
         for shell in ["/bin/sh", "/bin/bash", "/bin/tcsh"] {
             let output = std::process::Command::new("/bin/sh")
                 .arg("-c")
-                .arg(format!(r#"exec {prefix}sh -c 'printf "%s|" "$FROM_PROFILE" "$@"' x 'one two' '$HOME' "it's""#))
+                .arg(format!(
+                    r#"exec {prefix}sh -c 'printf "%s|" "$FROM_PROFILE" "$@"' x 'one two' '$HOME' "it's""#
+                ))
                 .env("HOME", home.path())
                 .env("SHELL", shell)
                 .output()
                 .unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "a b|one two|$HOME|it's|", "{shell}: {output:?}");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                "a b|one two|$HOME|it's|",
+                "{shell}: {output:?}"
+            );
         }
     }
 }

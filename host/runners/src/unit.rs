@@ -99,9 +99,10 @@ impl UnitRunner for ToolRunner {
         end.unwrap_or_else(failed)
     }
 
-    async fn close(&mut self) {
-        if let Some(place) = self.ssh.take() {
-            place.close().await;
+    async fn close(&mut self) -> Result<(), String> {
+        match self.ssh.take() {
+            Some(place) => place.close().await,
+            None => Ok(()),
         }
     }
 }

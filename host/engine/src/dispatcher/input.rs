@@ -5,7 +5,9 @@
 //! datagram on the job socket, a server's hint) enters as a [`Request`].
 
 use autoexec_events::{CallbackPosition, Level, NodeRef, OperationRef, StopReason};
-use autoexec_model::{GroupNo, NodeStatus, OpStatus, PhaseCounts, PhaseName, PhaseStatus, ResourceId};
+use autoexec_model::{
+    GroupNo, NodeStatus, OpStatus, PhaseCounts, PhaseName, PhaseStatus, ResourceId, Secret,
+};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -97,7 +99,7 @@ pub(crate) enum UnitMessageKind {
     },
     Export {
         name: String,
-        value: String,
+        value: Secret,
         hidden: bool,
     },
     /// Nobody knows whether an operation took effect and a person has to decide.

@@ -111,19 +111,20 @@ impl Dispatcher {
 
     fn handle(&mut self, input: Input) {
         let reaction = self.state.handle(input);
+        let mut recorded = true;
         for event in reaction.events {
-            self.report(event);
+            recorded &= self.report(event);
         }
         let gate = self.state.gate();
         self.gate.send_if_modified(|present| std::mem::replace(present, gate) != gate);
         if let Some(reply) = reaction.reply {
-            reply.send();
+            reply.send(recorded);
         }
     }
 
-    /// Tells every reporter. One that fails stops the run from starting anything new: what cannot be
-    /// recorded must not happen.
-    fn report(&mut self, event: RunEvent) {
+    /// Tells every reporter; false if one failed. A failure stops the run from starting anything new: what
+    /// cannot be recorded must not happen.
+    fn report(&mut self, event: RunEvent) -> bool {
         let stamped = self.stamper.stamp(event);
         let mut failures = Vec::new();
         for reporter in &mut self.reporters {
@@ -131,13 +132,18 @@ impl Dispatcher {
                 failures.push(format!("Reporter {} failed: {error}", reporter.name()));
             }
         }
-        if failures.is_empty() || self.state.gate().stop.is_some() {
-            return;
+        if failures.is_empty() {
+            return true;
         }
+        let is_news = self.state.gate().stop.is_none();
         for text in failures {
             tracing::error!("{text}");
+            if !is_news {
+                continue;
+            }
             self.handle(Input::Request(Request::Stop(StopReason::Pause)));
             self.handle(Input::Request(Request::Message { level: Level::Error, text }));
         }
+        false
     }
 }

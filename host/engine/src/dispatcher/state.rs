@@ -72,9 +72,11 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// Sends the answer. Whoever asked may be gone after a fault of its own; there is nobody else to tell.
-    pub(crate) fn send(self) {
+    /// Sends the answer. A permission is refused when its event was not `recorded`: what the journal does not have
+    /// must not happen. Whoever asked may be gone after a fault of its own; there is nobody else to tell.
+    pub(crate) fn send(self, recorded: bool) {
         match self {
+            Self::Permission(..) if !recorded => {}
             Self::Permission(sender, permission) => drop(sender.send(permission)),
             Self::Phase(sender, status, counts) => drop(sender.send((status, counts))),
         }
@@ -326,12 +328,16 @@ impl RunState {
     ) -> Vec<RunEvent> {
         let was_waiting =
             self.units.remove(&(position.phase.clone(), node.resource)).is_some_and(|unit| unit.waiting);
+        let mut events = Vec::new();
         if let Some(phase) = self.phases.get_mut(&position.phase) {
             phase.counts.warnings += warnings;
             phase.waiting -= u64::from(was_waiting);
             count(&mut phase.counts, end);
+            // Its plugin died without a word: nobody waits for a person any longer.
+            if was_waiting && phase.waiting == 0 {
+                events.push(phase.status_changed(PhaseStatus::Running));
+            }
         }
-        let mut events = Vec::new();
         let finished = match end {
             UnitEnd::Ran(status) => Some((status, false)),
             UnitEnd::Skipped(status) => Some((status, true)),

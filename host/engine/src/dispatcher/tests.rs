@@ -95,6 +95,35 @@ fn a_unit_is_reported_before_it_may_start() {
 }
 
 #[test]
+fn a_start_that_could_not_be_recorded_is_refused() {
+    let mut run = Run::new();
+    for (resource, recorded) in [(1, true), (2, false)] {
+        let (sender, mut receiver) = oneshot::channel();
+        let reply = run.unit("A", resource, UnitMessageKind::Start(sender)).unwrap();
+        reply.send(recorded);
+        assert_eq!(receiver.try_recv().is_ok(), recorded);
+    }
+}
+
+#[test]
+fn a_unit_that_dies_while_a_person_is_asked_lets_the_phase_run_on() {
+    let mut run = Run::new();
+    let _kept = (run.start("A", 1), run.start("A", 2));
+    run.request(Request::WaitInput {
+        phase: PhaseName::new("A").unwrap(),
+        resource: ResourceId(1),
+        interact: Some(json!({"title": "go on?"})),
+    });
+    run.end("A", 1, UnitEnd::Ran(NodeStatus::Succeed));
+    let statuses = run.events.iter().filter_map(|event| match event {
+        RunEvent::PhaseStatusChanged { status, .. } => Some(*status),
+        _ => None,
+    });
+    let expected = [PhaseStatus::Running, PhaseStatus::WaitInput, PhaseStatus::Running];
+    assert_eq!(statuses.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn after_a_failure_no_unit_of_any_phase_starts_and_the_others_end_as_paused() {
     let mut run = Run::new();
     run.start_phase("B");

@@ -85,11 +85,11 @@ impl Feeder {
         }
     }
 
-    /// A panic in a unit is a defect of ours; its node would otherwise count as nothing.
+    /// A panic in a unit is a defect of ours. The unit has told its failure; the reason is for whoever mends it.
     fn check(&self, ended: Result<(), tokio::task::JoinError>) {
         if let Err(error) = ended {
             let text = format!("Phase {}: a unit ended abnormally: {error}", self.phase.position.phase);
-            self.shared.tell(SchedulerMessage::PhaseBroken { position: self.phase.position.clone(), text });
+            self.shared.message(Level::Error, text);
         }
     }
 

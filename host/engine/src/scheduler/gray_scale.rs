@@ -23,9 +23,10 @@ pub(super) async fn run(shared: &Arc<Shared>, group: PlannedGroup) -> u64 {
         return 0;
     }
     let number = group.number;
-    let list = match shared.nodes.open(&NodeScope::Group(number)).await {
-        Ok(list) => list,
-        Err(text) => {
+    let list = match shared.while_open(shared.nodes.open(&NodeScope::Group(number))).await {
+        Some(Ok(list)) => list,
+        None => return 0,
+        Some(Err(text)) => {
             for phase in &group.phases {
                 let position = position(number, phase);
                 shared.tell(SchedulerMessage::PhaseBroken { position, text: text.clone() });
@@ -60,7 +61,7 @@ async fn start_phases(
         let position = running.position.clone();
         let width = if phase.phase.kind.is_local() { 1 } else { rounds.width() };
         feeders.push(Feeder::start(shared, running, nodes, width));
-        if let Err(text) = shared.runners.prepare(phase).await {
+        if let Some(Err(text)) = shared.while_open(shared.runners.prepare(phase)).await {
             shared.tell(SchedulerMessage::PhaseBroken { position, text });
             for feeder in feeders {
                 feeder.finish().await;
@@ -167,7 +168,10 @@ async fn wait_for_release(shared: &Shared, group: GroupNo, phase: &PlannedPhase,
     }
     let mut gate = shared.gate.clone();
     loop {
-        if let Err(text) = shared.services.round_ended(group, name, round).await {
+        let Some(told) = shared.while_open(shared.services.round_ended(group, name, round)).await else {
+            return false;
+        };
+        if let Err(text) = told {
             let text = format!("Can not tell the server that round {round} of {name} ended: {text}");
             shared.message(Level::Warn, text);
         }

@@ -92,6 +92,16 @@ impl Shared {
         self.inbox.send(Input::Scheduler(message));
     }
 
+    /// Waits for something that knows of no stop by itself; `None` as soon as nothing new is to be started.
+    async fn while_open<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut gate = self.gate.clone();
+        tokio::select! {
+            biased;
+            _ = gate.wait_for(|gate| !gate.is_open()) => None,
+            done = work => Some(done),
+        }
+    }
+
     fn message(&self, level: Level, text: String) {
         self.tell(SchedulerMessage::Message { level, text });
     }
@@ -145,16 +155,17 @@ async fn run_groups(shared: &Arc<Shared>, plan: JobPlan) {
         shared.message(Level::Warn, format!("The job has no group {group} (--phasegroups)."));
     }
     let mut last_group = None;
-    let mut phases_started = 0;
     for group in plan.groups {
         if !shared.gate().is_open() {
             break;
         }
-        last_group = Some(group.number);
-        phases_started += run_group(shared, group).await;
+        let number = group.number;
+        if run_group(shared, group).await > 0 {
+            // A group that the filter leaves empty is not one that was run: naming it would fire the wrong one.
+            last_group = Some(number);
+        }
     }
     if let Some(group) = last_group
-        && phases_started > 0
         && shared.settings.fire_next
         && shared.gate().is_open()
     {
@@ -177,7 +188,11 @@ fn load_job_variables(shared: &Shared) {
     match shared.records.load_env() {
         Ok(Loaded::Found(env)) => {
             for (name, stored) in env.variables {
-                shared.environment.set(name, stored.value);
+                if stored.is_hidden {
+                    shared.environment.set_hidden(&name, stored.value);
+                } else {
+                    shared.environment.set(name, stored.value);
+                }
             }
         }
         Ok(Loaded::Missing) => {}

@@ -1,5 +1,6 @@
 //! A one-shot group: all phases at the same time, each through all its nodes (`spec/execution.md` §6.2).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use autoexec_events::Level;
@@ -15,6 +16,7 @@ use crate::ports::{NodeList, NodeScope};
 /// Runs the group; returns how many of its phases were started.
 pub(super) async fn run(shared: &Arc<Shared>, group: PlannedGroup) -> u64 {
     let mut phases = JoinSet::new();
+    let mut positions = HashMap::new();
     let mut started = 0;
     for phase in group.phases {
         if !shared.gate().is_open() {
@@ -22,19 +24,29 @@ pub(super) async fn run(shared: &Arc<Shared>, group: PlannedGroup) -> u64 {
         }
         let scope = NodeScope::Phase(group.number, phase.phase.name.clone());
         let position = position(group.number, &phase);
-        match shared.nodes.open(&scope).await {
+        let Some(opened) = shared.while_open(shared.nodes.open(&scope)).await else { break };
+        match opened {
             Ok(nodes) if nodes.header.total_count == 0 => {
                 let text = format!("Phase {} has no nodes and is skipped.", position.phase);
                 shared.message(Level::Info, text);
             }
             Ok(nodes) => {
                 started += 1;
-                phases.spawn(run_phase(Arc::clone(shared), group.number, phase, nodes));
+                let task = phases.spawn(run_phase(Arc::clone(shared), group.number, phase, nodes));
+                positions.insert(task.id(), position);
             }
             Err(text) => shared.tell(SchedulerMessage::PhaseBroken { position, text }),
         }
     }
-    while phases.join_next().await.is_some() {}
+    while let Some(ended) = phases.join_next().await {
+        // A panic is a defect of ours; without a word the next group would be fired over it.
+        if let Err(error) = ended
+            && let Some(position) = positions.remove(&error.id())
+        {
+            let text = format!("Phase {} ended abnormally: {error}", position.phase);
+            shared.tell(SchedulerMessage::PhaseBroken { position, text });
+        }
+    }
     started
 }
 
@@ -50,7 +62,8 @@ async fn run_phase(shared: Arc<Shared>, group: GroupNo, phase: PlannedPhase, lis
     };
     let mut feeder = Feeder::start(&shared, running, total_nodes, width);
     let planned = Arc::clone(&feeder.phase().phase);
-    if let Err(text) = shared.runners.prepare(&planned).await {
+    // After a stop the phase goes on to its end: its nodes are counted as not run.
+    if let Some(Err(text)) = shared.while_open(shared.runners.prepare(&planned)).await {
         shared.tell(SchedulerMessage::PhaseBroken { position, text });
         return;
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use autoexec_events::Level;
+use autoexec_events::{Level, StopReason};
 use autoexec_model::native::NativeOp;
-use autoexec_model::value::Inputs;
+use autoexec_model::value::{Inputs, ResolvedValue};
 use autoexec_model::{Call, NodeStatus, OpId, OpStatus, Operation, Place};
 use autoexec_plan::{OperationDecision, PriorOperation, Rerun, decide_operation};
 use autoexec_store::{NodeInput, fill_defaults, read_op_output};
 use serde_json::{Map, Value};
 
-use super::{Flow, Unit, millis, operation_ref};
+use super::{Flow, Unit, blocking, millis, operation_ref, unless_stopped};
 use crate::dispatcher::{UnitMessageKind, UnitRequest};
 use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, UnitLog};
 
@@ -27,6 +27,11 @@ enum Done {
     Unknown,
 }
 
+impl Done {
+    /// Stopped before a process was started.
+    const NOTHING_LEFT: Self = Self::Stopped { proved_dead: true };
+}
+
 impl Unit<'_> {
     pub(super) async fn run_call(&mut self, operation: &Operation, call: &Call) -> Flow {
         let started = Instant::now();
@@ -38,9 +43,11 @@ impl Unit<'_> {
             // Not this node's business; the contract wants no END line and no status.
             return Flow::Continue;
         }
-        let inputs = match self.resolve_call(call).await {
-            Ok(inputs) => inputs,
-            Err(problem) => {
+        let resolving = unless_stopped(self.stop_signal(), StopReason::Abort, self.resolve_call(call));
+        let inputs = match resolving.await {
+            None => return self.conclude(operation, Done::NOTHING_LEFT, started),
+            Some(Ok(inputs)) => inputs,
+            Some(Err(problem)) => {
                 let done = Done::Failed(format!("Can not resolve the inputs of {}: {problem}", operation.id));
                 return self.conclude(operation, done, started);
             }
@@ -55,8 +62,8 @@ impl Unit<'_> {
     }
 
     fn status_key(&self, operation: &Operation) -> OpId {
-        match self.iteration {
-            // Made of a valid id and a number, so it is one; the plain id is the fallback all the same.
+        match &self.iteration {
+            // Made of a valid id and numbers, so it is one; the plain id is the fallback all the same.
             Some(n) => OpId::new(format!("{}#{n}", operation.id)).unwrap_or_else(|_| operation.id.clone()),
             None => operation.id.clone(),
         }
@@ -137,9 +144,13 @@ impl Unit<'_> {
             Err(problem) => return Some(Done::Failed(problem.to_string())),
         };
         self.prepare(operation);
-        let applied = match self.apply_native(native, operation.fail_ignore).await {
-            Ok(applied) => applied,
-            Err(problem) => return Some(Done::Failed(problem)),
+        let stop = self.stop_signal();
+        let is_secret = inputs.options.values().any(ResolvedValue::is_hidden);
+        let applying = self.apply_native(native, operation.fail_ignore, is_secret);
+        let applied = match unless_stopped(stop, StopReason::Abort, applying).await {
+            None => return Some(Done::NOTHING_LEFT),
+            Some(Ok(applied)) => applied,
+            Some(Err(problem)) => return Some(Done::Failed(problem)),
         };
         if self.log.has_hit() {
             return Some(Done::Failed(String::new()));
@@ -213,6 +224,10 @@ impl Unit<'_> {
                 }
             }
         };
+        // One that ends at once may have ended before its start was heard of.
+        while let Ok(pid) = started.try_recv() {
+            self.record_start(operation, pid);
+        }
         while let Ok(request) = self.requests.try_recv() {
             let UnitRequest::Interact(_) = &request;
             self.take_request(request);
@@ -298,9 +313,14 @@ impl Unit<'_> {
         }
     }
 
-    /// The outputs of a failed operation are dropped, in memory and on disk (`spec/execution.md` §6.7, 8).
+    /// The outputs of a failed operation are dropped, in memory and on disk (`spec/execution.md` §6.7, 8). Those of
+    /// an earlier, good run are dropped as well: they are not what this run found.
     fn drop_output(&mut self, operation: &Operation) {
-        self.outputs.shift_remove(operation.id.as_str());
+        if self.outputs.shift_remove(operation.id.as_str()).is_some()
+            && let Err(problem) = self.forget_output(&operation.id)
+        {
+            self.warn(&format!("Can not drop the outputs of {}: {problem}", operation.id));
+        }
         let path = self.output_path(operation);
         match std::fs::remove_file(&path) {
             Ok(()) => {}
@@ -320,7 +340,8 @@ impl Unit<'_> {
     fn save_inputs(&self, operation: &Operation, inputs: &Inputs) {
         let job_dir = &self.teller.shared.settings.job_dir;
         let shown = inputs.to_display_json();
-        if let Err(error) = NodeInput::update(job_dir, &self.teller.node.key, &operation.id, shown) {
+        let node = &self.teller.node.key;
+        if let Err(error) = blocking(|| NodeInput::update(job_dir, node, &operation.id, shown)) {
             self.warn(&format!("Can not save the inputs of {}: {error}", operation.id));
         }
     }

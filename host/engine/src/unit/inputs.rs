@@ -1,7 +1,9 @@
 //! Resolves the values of an operation; asks the server for what only it knows.
 
+use std::collections::BTreeSet;
+
 use autoexec_model::Call;
-use autoexec_model::reference::{Layers, Template, resolve};
+use autoexec_model::reference::{Layers, Resolved, Template, resolve};
 use autoexec_model::value::{InputSource, Inputs, Pending, ResolvedValue, ValueWarning, resolve_inputs};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -16,7 +18,8 @@ impl Unit<'_> {
         // The local node's outputs may be large: they are read only where a reference may need them.
         let local = if values.any(may_name_an_output) { outputs::local(self.teller)? } else { Map::new() };
         let environment = self.teller.shared.environment.snapshot();
-        let layers = self.layers(&environment, &local);
+        let hidden = self.teller.shared.environment.hidden();
+        let layers = self.layers(&environment, &hidden, &local);
         let key = &self.teller.shared.settings.key;
         let mut draft = resolve_inputs(call, &layers, key).map_err(|error| error.to_string())?;
         for (source, pending) in draft.take_pending() {
@@ -57,18 +60,18 @@ impl Unit<'_> {
     }
 
     /// Resolves the references of a text.
-    pub(super) fn resolve_text(&self, text: &str) -> Result<String, String> {
+    pub(super) fn resolve_text(&self, text: &str) -> Result<Resolved, String> {
         let environment = self.teller.shared.environment.snapshot();
+        let hidden = self.teller.shared.environment.hidden();
         let local = outputs::local(self.teller)?;
-        let layers = self.layers(&environment, &local);
-        resolve(&Template::parse(text), &layers)
-            .map(|resolved| resolved.text)
-            .map_err(|error| error.to_string())
+        let layers = self.layers(&environment, &hidden, &local);
+        resolve(&Template::parse(text), &layers).map_err(|error| error.to_string())
     }
 
     fn layers<'b>(
         &'b self,
         environment: &'b IndexMap<String, String>,
+        hidden_environment: &'b BTreeSet<String>,
         local: &'b Map<String, Value>,
     ) -> Layers<'b> {
         let settings = &self.teller.shared.settings;
@@ -76,6 +79,7 @@ impl Unit<'_> {
             options: &settings.options,
             node_variables: &self.variables,
             environment,
+            hidden_environment,
             node_outputs: &self.outputs,
             local_outputs: local,
             secret_outputs: &settings.secret_outputs,

@@ -10,6 +10,7 @@ mod native;
 mod operations;
 mod outputs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use autoexec_model::{Node, NodeStatus, OpStatus, Operation};
 use autoexec_plan::{NodeDecision, PriorNode, decide_node};
 use autoexec_store::{JobLock, Loaded, LockScope, NodeIdentity, NodeState, ProcessIdentity, StoreError};
 use serde_json::{Map, Value};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatcher::{Input, Permission, UnitEnd, UnitMessage, UnitMessageKind, UnitRequest};
@@ -29,12 +31,61 @@ use crate::scheduler::{RunningPhase, Shared};
 pub(crate) async fn run(shared: Arc<Shared>, phase: Arc<RunningPhase>, node: Node) {
     let started = Instant::now();
     let teller = Teller { shared, phase, node: NodeRef::from(&node) };
-    let end = match teller.ask_permission().await {
+    let ending = Ending { teller: &teller, started, is_told: false };
+    let (end, warnings) = match teller.ask_permission().await {
         Some(permission) => start(&teller, node, permission, started).await,
         None => (UnitEnd::NotStarted, 0),
     };
-    let (end, warnings) = end;
-    teller.tell(UnitMessageKind::Finished { end, warnings, millis: millis(started) });
+    ending.tell(end, warnings);
+}
+
+/// Sees to it that the end of a unit is told exactly once. A panic is a defect of ours; the server and the phase's
+/// counters must hear of it as of any other failure.
+struct Ending<'a> {
+    teller: &'a Teller,
+    started: Instant,
+    is_told: bool,
+}
+
+impl Ending<'_> {
+    fn tell(mut self, end: UnitEnd, warnings: u64) {
+        self.is_told = true;
+        self.finished(end, warnings);
+    }
+
+    fn finished(&self, end: UnitEnd, warnings: u64) {
+        self.teller.tell(UnitMessageKind::Finished { end, warnings, millis: millis(self.started) });
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            fail_without_log(self.teller, "a defect in autoexec ended its unit");
+            self.finished(UnitEnd::Ran(NodeStatus::Failed), 1);
+        }
+    }
+}
+
+/// Waits for something that knows of no stop by itself; `None` as soon as the run is stopped for `reason`.
+async fn unless_stopped<T>(
+    mut stop: StopSignal,
+    reason: StopReason,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stop.reached(reason) => None,
+        done = work => Some(done),
+    }
+}
+
+/// Does what may wait for another process's lock, without keeping other tasks from this thread.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn millis(since: Instant) -> u64 {
@@ -83,9 +134,9 @@ async fn start(teller: &Teller, node: Node, permission: Permission, started: Ins
             drop(lock);
             end
         }
-        Ok(Claim::Skip(status)) => {
+        Ok(Claim::Skip { status, warnings }) => {
             let fail_ignored = status == NodeStatus::Ignored;
-            teller.tell(UnitMessageKind::Status { status, fail_ignored, warnings: 0 });
+            teller.tell(UnitMessageKind::Status { status, fail_ignored, warnings });
             (UnitEnd::Skipped(status), 0)
         }
         Ok(Claim::RunsElsewhere(text)) => {
@@ -108,8 +159,15 @@ fn fail_without_log(teller: &Teller, text: &str) {
 
 /// What a unit may do with its node, and the lock that keeps other processes away meanwhile.
 enum Claim {
-    Run { lock: JobLock, prior: Box<NodeState> },
-    Skip(NodeStatus),
+    Run {
+        lock: JobLock,
+        prior: Box<NodeState>,
+    },
+    /// With the warnings of the run that finished the node: the server would forget them otherwise.
+    Skip {
+        status: NodeStatus,
+        warnings: u64,
+    },
     RunsElsewhere(String),
 }
 
@@ -143,7 +201,7 @@ impl Claim {
         };
         Ok(match decide_node(Some(facts), teller.phase.phase.phase.kind, settings.force) {
             NodeDecision::Run => Self::Run { lock, prior: Box::new(prior) },
-            NodeDecision::Skip(status) => Self::Skip(status),
+            NodeDecision::Skip(status) => Self::Skip { status, warnings: prior.warn_count },
             // The lock is ours, so no process of this version runs it; an older executor takes no locks.
             NodeDecision::RunsElsewhere => Self::elsewhere(teller),
         })
@@ -177,8 +235,11 @@ struct Unit<'a> {
     /// Status of the previous operation, for `native/extractprestepstatus`.
     previous: Option<OpStatus>,
     any_ignored: bool,
-    /// Iteration of the innermost loop, for status keys.
-    iteration: Option<usize>,
+    /// Variables that an operation of this run set. Only these are saved: another phase that runs side by side
+    /// may have saved newer values of the rest.
+    changed: BTreeSet<String>,
+    /// Iterations of the loops around the current operation, outermost first: `2.1`. Part of status keys.
+    iteration: Option<String>,
 }
 
 /// Whether the node goes on after an operation.
@@ -227,6 +288,7 @@ impl<'a> Unit<'a> {
             variables,
             previous: None,
             any_ignored: false,
+            changed: BTreeSet::new(),
             iteration: None,
         })
     }
@@ -235,9 +297,7 @@ impl<'a> Unit<'a> {
         let phase = Arc::clone(&self.teller.phase.phase);
         self.begin();
         let flow = self.run_operations(&phase.phase.operations).await;
-        if let Some(runner) = &mut self.runner {
-            runner.close().await;
-        }
+        self.close_runner().await;
         let status = match flow {
             Flow::End(status) => status,
             Flow::Continue if self.any_ignored => NodeStatus::Ignored,
@@ -250,6 +310,18 @@ impl<'a> Unit<'a> {
         self.log.line(LogLine::NodeComplete(status));
         self.log.finish(status, millis(started));
         (UnitEnd::Ran(status), self.log.warnings())
+    }
+
+    /// Gives back what the operations' places hold. What they did is done, so a problem is only worth a warning
+    /// (defect 50), and whoever stops harder does not wait for a target that no longer answers.
+    async fn close_runner(&mut self) {
+        let Some(mut runner) = self.runner.take() else { return };
+        let problem = match unless_stopped(self.stop_signal(), StopReason::Kill, runner.close()).await {
+            Some(Ok(())) => return,
+            Some(Err(problem)) => problem,
+            None => "Stopped before the target was cleaned up.".to_owned(),
+        };
+        self.warn(&problem);
     }
 
     /// A new run always reports `running` and stores its own process, also over an old `running` of a process

@@ -2,13 +2,13 @@
 
 use autoexec_events::Level;
 use autoexec_model::native::{NativeOp, OutputKey, PatternOperator, Scope, Selector, ShellText};
-use autoexec_model::value::Inputs;
+use autoexec_model::value::{Inputs, MASK};
 use autoexec_model::window::MaintenanceWindows;
-use autoexec_model::{OpStatus, Operation, Place};
+use autoexec_model::{OpStatus, Operation, Place, Secret};
 use autoexec_store::EnvValue;
 use serde_json::{Map, Value};
 
-use super::{Unit, outputs};
+use super::{Unit, blocking, outputs};
 use crate::dispatcher::UnitMessageKind;
 use crate::ports::{FailKeys, LogLine};
 
@@ -32,18 +32,19 @@ impl Applied {
 }
 
 impl Unit<'_> {
-    /// Applies a built-in operation. The error is a text for the node log; empty when the log has it already.
+    /// Applies a built-in operation; `is_secret` tells that a secret is among its inputs. The error is a text for the node log; empty when the log has it already.
     pub(super) async fn apply_native(
         &mut self,
         operation: NativeOp,
         fail_ignore: bool,
+        is_secret: bool,
     ) -> Result<Applied, String> {
         match operation {
             NativeOp::Echo { text } => self.print(&text),
             NativeOp::FailJob { text } => return Err(text),
             NativeOp::Export { names, hidden } => self.export(&names, hidden),
             NativeOp::SetEnv { name, value, scope, hidden, shell } => {
-                let value = self.evaluated(value.expose(), shell).await?;
+                let value = self.evaluated(value.expose(), shell, hidden).await?;
                 return self.set_variable(&name, &value, scope, hidden);
             }
             NativeOp::UpdateGlobalParam { name, value } => {
@@ -55,12 +56,14 @@ impl Unit<'_> {
             }
             NativeOp::ExtractPreStepStatus { name, scope } => return self.extract_status(&name, scope),
             NativeOp::MaintainWindow { windows } => self.require_window(&windows)?,
-            NativeOp::ExtractOutVal { source, selector } => return self.extract_output(&source, &selector),
+            NativeOp::ExtractOutVal { source, selector } => {
+                return self.extract_output(&source, &selector, is_secret);
+            }
             NativeOp::GetValFromJson { text, selector } => {
-                return self.select(text.expose(), &Selector::Json(selector));
+                return self.select(text.expose(), &Selector::Json(selector), is_secret);
             }
             NativeOp::GetValFromTxt { text, selector } => {
-                return self.select(text.expose(), &Selector::Pattern(selector));
+                return self.select(text.expose(), &Selector::Pattern(selector), is_secret);
             }
         }
         Ok(Applied::default())
@@ -105,10 +108,12 @@ impl Unit<'_> {
 
     fn export(&self, names: &[String], hidden: bool) {
         let environment = self.teller.shared.environment.snapshot();
+        let hidden_names = self.teller.shared.environment.hidden();
         for name in names {
             match environment.get(name) {
                 Some(value) => {
-                    let (name, value) = (name.clone(), value.clone());
+                    let hidden = hidden || hidden_names.contains(name);
+                    let (name, value) = (name.clone(), Secret::new(value.as_str()));
                     self.teller.tell(UnitMessageKind::Export { name, value, hidden });
                 }
                 None => self.warn(&format!("The variable {name} is not set and is not exported.")),
@@ -117,11 +122,15 @@ impl Unit<'_> {
     }
 
     /// A value that asks a shell for a part of it is evaluated only where the site allows it (defect 76).
-    async fn evaluated(&self, value: &str, shell: ShellText) -> Result<String, String> {
+    async fn evaluated(&self, value: &str, shell: ShellText, hidden: bool) -> Result<String, String> {
         match shell {
             ShellText::None => Ok(value.to_owned()),
             ShellText::Harmless if self.teller.shared.settings.shell_in_setenv => {
-                self.teller.shared.services.evaluate_in_shell(value).await
+                let evaluated = self.teller.shared.services.evaluate_in_shell(value).await;
+                // A shell quotes what it does not understand.
+                evaluated.map_err(
+                    |problem| if hidden { "The shell failed on the value.".to_owned() } else { problem },
+                )
             }
             ShellText::Harmless => {
                 self.warn("The value holds $( ) and is used as it is: evaluation by a shell is off (setenv.shell in conf/config.ini).");
@@ -143,14 +152,19 @@ impl Unit<'_> {
         match scope {
             Scope::Node => {
                 self.variables.set(name, value, hidden);
+                self.changed.insert(name.to_owned());
                 Ok(Applied { variables_changed: true, ..Applied::default() })
             }
             Scope::Global => {
                 let shared = &self.teller.shared;
-                shared.environment.set(name, value);
+                if hidden {
+                    shared.environment.set_hidden(name, value);
+                } else {
+                    shared.environment.set(name, value);
+                }
                 let stored = EnvValue { value: value.to_owned(), is_hidden: hidden };
-                shared.records.set_env(name, stored).map_err(|error| error.to_string())?;
-                let (name, value) = (name.to_owned(), value.to_owned());
+                blocking(|| shared.records.set_env(name, stored)).map_err(|error| error.to_string())?;
+                let (name, value) = (name.to_owned(), Secret::new(value));
                 self.teller.tell(UnitMessageKind::Export { name, value, hidden });
                 Ok(Applied::default())
             }
@@ -181,9 +195,14 @@ impl Unit<'_> {
         }
     }
 
-    fn extract_output(&self, source: &OutputKey, selector: &Selector) -> Result<Applied, String> {
+    fn extract_output(
+        &self,
+        source: &OutputKey,
+        selector: &Selector,
+        is_secret: bool,
+    ) -> Result<Applied, String> {
         let (operation, key) = match source {
-            OutputKey::Data(data) => return self.select(data.expose(), selector),
+            OutputKey::Data(data) => return self.select(data.expose(), selector, is_secret),
             OutputKey::Output { op_id, key } => (op_id, key),
         };
         let local;
@@ -200,10 +219,12 @@ impl Unit<'_> {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        self.select(&text, selector)
+        let declared = &self.teller.shared.settings.secret_outputs;
+        let is_secret = is_secret || declared.contains(&(operation.clone(), key.clone()));
+        self.select(&text, selector, is_secret)
     }
 
-    fn select(&self, text: &str, selector: &Selector) -> Result<Applied, String> {
+    fn select(&self, text: &str, selector: &Selector, is_secret: bool) -> Result<Applied, String> {
         let value = match selector {
             Selector::Json(selector) => {
                 let data: Value =
@@ -216,7 +237,7 @@ impl Unit<'_> {
                 .ok_or_else(|| "Nothing matches the selector.".to_owned())?
                 .to_owned(),
         };
-        self.info(&format!("Extracted value:{value}"));
+        self.info(&format!("Extracted value:{}", if is_secret { MASK } else { value.as_str() }));
         Ok(Applied::extracted(&value))
     }
 }

@@ -3,7 +3,7 @@
 use autoexec_events::Level;
 use autoexec_model::condition::Condition;
 use autoexec_model::native::loop_items;
-use autoexec_model::{IfBlock, LoopBlock, NodeStatus, Operation, OperationBody};
+use autoexec_model::{IfBlock, LoopBlock, NodeStatus, OpStatus, Operation, OperationBody};
 
 use super::condition::NodeFacts;
 use super::{Flow, Unit};
@@ -42,7 +42,10 @@ impl Unit<'_> {
                 return Flow::End(NodeStatus::Failed);
             }
         };
-        self.run_operations(branch).await
+        let flow = self.run_operations(branch).await;
+        // A block has no status of its own (`spec/native-ops.md` §7.1).
+        self.previous = Some(OpStatus::Pending);
+        flow
     }
 
     fn holds(&self, text: &str) -> Result<bool, String> {
@@ -59,21 +62,26 @@ impl Unit<'_> {
     }
 
     async fn run_loop(&mut self, operation: &Operation, block: &LoopBlock) -> Flow {
-        let items = match self.resolve_text(&block.items) {
-            Ok(text) => loop_items(&text),
+        let resolved = match self.resolve_text(&block.items) {
+            Ok(resolved) => resolved,
             Err(problem) => {
                 self.error(&format!("LOOP items of {}: {problem}", operation.id));
                 return Flow::End(NodeStatus::Failed);
             }
         };
-        let outer = self.iteration;
+        let items = loop_items(&resolved.text);
+        let outer = self.iteration.clone();
+        let before = self.variables.get(&block.variable).map(|found| (found.text.into_owned(), found.secret));
         let mut flow = Flow::Continue;
         for (number, item) in items.iter().enumerate() {
             let text = format!("LOOP {} iteration {} of {}.", operation.id, number + 1, items.len());
             self.log.line(LogLine::Text(Level::Info, &text));
-            self.variables.set(block.variable.clone(), item.clone(), false);
-            // A loop in a loop numbers its iterations through, so that no two share a status key.
-            self.iteration = Some(outer.map_or(0, |outer| outer * 1_000) + number + 1);
+            self.variables.set(block.variable.clone(), item.clone(), resolved.tainted);
+            // A loop in a loop has the outer number as well, so that no two iterations share a status key.
+            self.iteration = Some(match &outer {
+                Some(outer) => format!("{outer}.{}", number + 1),
+                None => (number + 1).to_string(),
+            });
             flow = self.run_operations(&block.operations).await;
             if flow != Flow::Continue {
                 break;
@@ -81,6 +89,9 @@ impl Unit<'_> {
         }
         self.iteration = outer;
         self.variables.remove(&block.variable);
+        if let Some((text, hidden)) = before {
+            self.variables.set(block.variable.clone(), text, hidden);
+        }
         flow
     }
 }

@@ -4,7 +4,7 @@ use autoexec_model::OpId;
 use autoexec_store::{Loaded, NodeIdentity, NodeOutput};
 use serde_json::{Map, Value};
 
-use super::{Teller, Unit};
+use super::{Teller, Unit, blocking};
 
 /// The outputs of a node so far.
 pub(super) fn load(teller: &Teller, node: &NodeIdentity) -> Result<NodeOutput, String> {
@@ -50,27 +50,42 @@ impl Unit<'_> {
         if let Some(values) = values {
             self.remember_output(operation, values);
         }
-        let variables = &self.variables;
-        let mut merge = |output: &mut NodeOutput| {
+        self.update(&self.identity, &mut |output| {
             if let Some(values) = values {
                 output.set_operation(operation.clone(), values.clone());
             }
-            let hidden = variables.saved_hidden();
-            for (name, value) in variables.saved() {
-                let is_hidden = hidden.contains_key(&name);
-                output.set_variable(&name, value, is_hidden);
+            for name in &self.changed {
+                if let Some(found) = self.variables.get(name) {
+                    output.set_variable(name, Value::from(found.text), found.secret);
+                }
             }
-        };
-        let records = &self.teller.shared.records;
-        records.update_output(&self.identity, &mut merge).map_err(|error| error.to_string())?;
-        if let Some(values) = values
-            && self.teller.phase.total_nodes == 1
-            && !self.node.is_local()
-        {
-            let mut merge = |output: &mut NodeOutput| output.set_operation(operation.clone(), values.clone());
-            let local = NodeIdentity::local();
-            records.update_output(&local, &mut merge).map_err(|error| error.to_string())?;
+        })?;
+        match values {
+            Some(values) if self.is_seen_by_local_phases() => {
+                self.update(&NodeIdentity::local(), &mut |output| {
+                    output.set_operation(operation.clone(), values.clone());
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the outputs of an operation out of everything that later phases read.
+    pub(super) fn forget_output(&self, operation: &OpId) -> Result<(), String> {
+        let mut forget = |output: &mut NodeOutput| output.remove_operation(operation);
+        self.update(&self.identity, &mut forget)?;
+        if self.is_seen_by_local_phases() {
+            self.update(&NodeIdentity::local(), &mut forget)?;
         }
         Ok(())
+    }
+
+    fn is_seen_by_local_phases(&self) -> bool {
+        self.teller.phase.total_nodes == 1 && !self.node.is_local()
+    }
+
+    fn update(&self, node: &NodeIdentity, change: &mut dyn FnMut(&mut NodeOutput)) -> Result<(), String> {
+        let records = &self.teller.shared.records;
+        blocking(|| records.update_output(node, change)).map(drop).map_err(|error| error.to_string())
     }
 }

@@ -17,6 +17,8 @@ pub struct Layers<'a> {
     pub node_variables: &'a NodeVariables,
     /// 4: process environment of the executor.
     pub environment: &'a IndexMap<String, String>,
+    /// Names in `environment` whose values must not be shown.
+    pub hidden_environment: &'a BTreeSet<String>,
     /// 5: outputs of this node: operation id → object.
     pub node_outputs: &'a Map<String, Value>,
     /// 5, if this node has no entry for the operation: outputs of the local node.
@@ -27,10 +29,10 @@ pub struct Layers<'a> {
 
 impl<'a> Lookup for Layers<'a> {
     fn variable(&self, name: &str) -> Option<Found<'_>> {
-        self.options
-            .get(name)
-            .or_else(|| self.node_variables.get(name))
-            .or_else(|| self.environment.get(name).map(|text| Found::plain(text.as_str())))
+        self.options.get(name).or_else(|| self.node_variables.get(name)).or_else(|| {
+            let text = self.environment.get(name)?.as_str().into();
+            Some(Found { text, secret: self.hidden_environment.contains(name) })
+        })
     }
 
     fn output(&self, op_id: &str, key: &str) -> Option<Found<'_>> {

@@ -24,6 +24,7 @@ struct Job {
     options: JobOptions,
     node_variables: NodeVariables,
     environment: IndexMap<String, String>,
+    hidden_environment: BTreeSet<String>,
     node_outputs: Map<String, Value>,
     local_outputs: Map<String, Value>,
     secret_outputs: BTreeSet<(String, String)>,
@@ -50,6 +51,7 @@ impl Job {
             environment: [("HOME_DIR", "/h"), ("ITEM", "env"), ("nothing2", "e")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            hidden_environment: ["nothing2".to_owned()].into(),
             node_outputs: object(json!({
                 "basic/df_500": {"free": 12, "list": [1, "x"], "none": null, "pw": "s3cret"},
                 "two": {"here": "node"}
@@ -66,6 +68,7 @@ impl Job {
             options: &self.options,
             node_variables: &self.node_variables,
             environment: &self.environment,
+            hidden_environment: &self.hidden_environment,
             node_outputs: &self.node_outputs,
             local_outputs: &self.local_outputs,
             secret_outputs: &self.secret_outputs,
@@ -161,6 +164,7 @@ fn a_text_knows_that_a_secret_came_in_and_does_not_print_it() {
         assert!(!format!("{resolved:?}").contains(plain), "{resolved:?}");
     }
     assert!(!job.resolve("$region").unwrap().tainted);
+    assert!(job.resolve("$nothing2").unwrap().tainted, "a hidden variable of the environment");
 }
 
 #[test]
