@@ -31,7 +31,8 @@ impl ConsoleLogReporter {
             RunEvent::NodeFinished { node, status, .. } if status.is_failure() => {
                 log.node_failed(node, *status)
             }
-            RunEvent::NodeFinished { node, status, .. } => log.node_succeed(node, *status),
+            RunEvent::NodeFinished { node, status, .. } if status.is_done() => log.node_succeed(node, *status),
+            RunEvent::NodeFinished { node, status: NodeStatus::Paused, .. } => log.node_paused(node),
             RunEvent::PhaseFinished { position, status, counts, .. } => {
                 log.phase_complete(&position.phase, *status)?;
                 log.phase_finish(&position.phase, counts)
@@ -39,6 +40,8 @@ impl ConsoleLogReporter {
             RunEvent::Message { level, text } => log.message(*level, text),
             RunEvent::GroupStarted { .. }
             | RunEvent::PhaseStatusChanged { .. }
+            // Run by another process, which has been told as an error.
+            | RunEvent::NodeFinished { .. }
             | RunEvent::NodeStarted { .. }
             | RunEvent::NodeStatusChanged { .. }
             | RunEvent::OperationPrepared { .. }

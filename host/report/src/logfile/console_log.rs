@@ -102,6 +102,11 @@ impl ConsoleLog {
         self.message(Level::Info, &format!("{} succeed.", lines::node_execute(node, status)))
     }
 
+    /// A node stopped before its end, because the job was paused.
+    pub fn node_paused(&self, node: &NodeRef) -> Result<(), LogError> {
+        self.message(Level::Info, &format!("{} paused.", lines::node_execute(node, NodeStatus::Paused)))
+    }
+
     /// A node ended badly.
     pub fn node_failed(&self, node: &NodeRef, status: NodeStatus) -> Result<(), LogError> {
         self.message(Level::Error, &format!("{} failed.", lines::node_execute(node, status)))
