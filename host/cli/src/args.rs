@@ -346,7 +346,8 @@ fn unknown_argument(error: &clap::Error, arguments: &[OsString]) -> Option<usize
     // `-xq` is reported as `-q`; then the whole cluster goes.
     let cluster = |argument: &OsString| {
         let argument = argument.to_string_lossy();
-        invalid.len() == 2 && argument.starts_with('-') && !argument.starts_with("--") && argument.contains(&invalid[1..])
+        let letter = invalid.strip_prefix('-').filter(|letter| letter.chars().count() == 1);
+        argument.starts_with('-') && !argument.starts_with("--") && letter.is_some_and(|letter| argument.contains(letter))
     };
     found.or_else(|| arguments.iter().skip(1).position(cluster)).map(|position| position + 1)
 }

@@ -9,6 +9,9 @@ use ini::{Ini, ParseOption};
 
 const MARK: &str = "{ENCRYPTED}";
 
+/// A century. Some write a huge number for "no limit", and a deadline has to be a moment the clock can show.
+const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
+
 /// Why the configuration cannot be used. Values are never repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -295,8 +298,8 @@ impl File<'_> {
 
     fn seconds(&self, key: &'static str) -> Result<Option<Duration>, ConfigError> {
         let Some(text) = self.text("autoexec", key) else { return Ok(None) };
-        let seconds = text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
-        Ok(Some(Duration::from_secs(seconds)))
+        let seconds: u64 = text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
+        Ok(Some(Duration::from_secs(seconds.min(LONGEST_SECONDS))))
     }
 
     fn flag(&self, key: &'static str) -> Result<Option<bool>, ConfigError> {
@@ -415,6 +418,13 @@ db.password=
             let error = Config::parse(text, "config.ini").unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_huge_limit_still_gives_a_deadline() {
+        let text = format!("[autoexec]\njob.maxExecSecs = {}\n", u64::MAX);
+        let limit = Config::parse(&text, "config.ini").unwrap().autoexec.longest_wait;
+        assert!(std::time::Instant::now().checked_add(limit).is_some());
     }
 
     #[test]

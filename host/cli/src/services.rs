@@ -1,6 +1,7 @@
 //! Calls of operations that need an answer: from the server, or a clear refusal where there is none.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use autoexec_console::{AccountQuery, ConsoleClient, GlobalParameter, RoundEnded, UnixTime};
@@ -8,6 +9,7 @@ use autoexec_engine::ports::JobServices;
 use autoexec_model::value::AccountRequest;
 use autoexec_model::{GroupNo, JobId, Node, PhaseName, RunnerId};
 use autoexec_store::{Cache, FileId, JobDir};
+use tokio::sync::OnceCell;
 
 /// Asks the console server.
 pub(crate) struct Services {
@@ -17,6 +19,8 @@ pub(crate) struct Services {
     pub(crate) runner: RunnerId,
     pub(crate) job_dir: JobDir,
     pub(crate) cache: Cache,
+    /// Files of the job that were fetched, by id: once per process, however many nodes ask for one at a time.
+    pub(crate) fetched: Mutex<HashMap<FileId, Arc<OnceCell<String>>>>,
     /// The exec id, else the process id: names the job socket on every runner of the group.
     pub(crate) instance: String,
 }
@@ -24,6 +28,20 @@ pub(crate) struct Services {
 impl Services {
     fn client(&self, what: &str) -> Result<&ConsoleClient, String> {
         self.client.as_deref().ok_or_else(|| format!("{what} needs the console server, and this run has none."))
+    }
+
+    /// Brings a file to the cache and links it into the job; its name there.
+    async fn download(&self, file: FileId) -> Result<String, String> {
+        let path = self.cache.path(&file);
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| format!("Can not create {}: {error}", directory.display()))?;
+        }
+        let client = self.client("a file option")?;
+        let reply = client.download_file(file.as_str(), &path).await.map_err(|error| error.to_string())?;
+        let name = reply.name.unwrap_or_else(|| file.as_str().to_owned());
+        let linked = self.cache.link(&self.job_dir, &file, &name).map_err(|error| error.to_string())?;
+        Ok(linked.strip_prefix("file/").map_or(linked.clone(), str::to_owned))
     }
 }
 
@@ -46,16 +64,11 @@ impl JobServices for Services {
 
     async fn fetch_file(&self, id: &str) -> Result<String, String> {
         let file = FileId::new(id).map_err(|error| error.to_string())?;
-        let path = self.cache.path(&file);
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| format!("Can not create {}: {error}", directory.display()))?;
-        }
-        let client = self.client("a file option")?;
-        let reply = client.download_file(id, &path).await.map_err(|error| error.to_string())?;
-        let name = reply.name.unwrap_or_else(|| id.to_owned());
-        let linked = self.cache.link(&self.job_dir, &file, &name).map_err(|error| error.to_string())?;
-        Ok(linked.strip_prefix("file/").map_or(linked.clone(), str::to_owned))
+        let fetched = {
+            let mut all = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(file.clone()).or_default())
+        };
+        fetched.get_or_try_init(|| self.download(file)).await.cloned()
     }
 
     async fn update_global_parameter(&self, name: &str, value: &str) -> Result<(), String> {

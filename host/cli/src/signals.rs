@@ -40,6 +40,17 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal that asks to stop, while there is no run yet that could be stopped.
+    pub(crate) async fn stop_asked(&mut self) {
+        tokio::select! {
+            Some(()) = self.term.recv() => {}
+            Some(()) = self.int.recv() => {}
+            Some(()) = self.hup.recv() => {}
+            Some(()) = self.usr1.recv() => {}
+            else => std::future::pending().await,
+        }
+    }
+
     /// Turns signals into requests for as long as the run takes them. The third signal that asks for an abort ends
     /// the process: whoever sends three does not want to wait any longer.
     pub(crate) async fn forward(mut self, requests: mpsc::Sender<Request>, ending: watch::Sender<bool>) {

@@ -76,7 +76,7 @@ impl NodeProvider for NodeFiles {
 /// Opens a node file. Its nodes are read one by one, as they are taken.
 pub(crate) fn open_file(path: &Path) -> Result<NodeList, String> {
     let file = File::open(path).map_err(|error| format!("Node file {}: {error}", path.display()))?;
-    let mut lines = Lines { reader: BufReader::with_capacity(256 * 1024, file), path: path.to_owned(), number: 0 };
+    let mut lines = Lines { reader: BufReader::with_capacity(256 * 1024, file), path: path.to_owned(), number: 0, is_unreadable: false };
     // A header that is missing or broken counts as none: the first line is then a node, or reported as broken.
     let (header, first) = match lines.next_line() {
         None => (NodeFileHeader::assumed(), None),
@@ -91,16 +91,25 @@ struct Lines {
     reader: BufReader<File>,
     path: PathBuf,
     number: usize,
+    is_unreadable: bool,
 }
 
 impl Lines {
     fn next_line(&mut self) -> Option<Result<NodeLine, String>> {
+        if self.is_unreadable {
+            return None;
+        }
         loop {
             self.number += 1;
             let mut bytes = Vec::new();
             let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE);
             match limited.read_until(b'\n', &mut bytes) {
-                Err(error) => return Some(Err(self.complain(&error))),
+                Err(error) => {
+                    // It would fail again and again.
+                    self.is_unreadable = true;
+                    let path = self.path.display();
+                    return Some(Err(format!("Node file {path}, line {}: {error}; the rest is not read.", self.number)));
+                }
                 Ok(0) => return None,
                 Ok(_) => {}
             }
@@ -161,5 +170,13 @@ mod tests {
         let (header, nodes) = read("{\"resourceId\":5,\"host\":\"a\"}\n");
         assert_eq!((header, nodes), (NodeFileHeader::assumed(), vec![Ok(5)]));
         assert_eq!(read("").1, []);
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_read_is_complained_about_once() {
+        // A directory opens like a file, and every read of it fails.
+        let dir = tempfile::tempdir().unwrap();
+        let nodes: Vec<_> = open_file(dir.path()).unwrap().nodes.take(3).collect();
+        assert!(matches!(&nodes[..], [Err(text)] if text.contains("the rest is not read")), "{nodes:?}");
     }
 }

@@ -273,7 +273,7 @@ fn remove_narrower_lists(job_dir: &JobDir) -> Result<(), CliError> {
         let path = entry.map_err(wrong)?.path();
         let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
         let is_list = name.starts_with("nodes-ph-") || name.starts_with("nodes-gp-");
-        if is_list && name.ends_with(".json") {
+        if is_list && path.extension().is_some_and(|extension| extension == "json") {
             std::fs::remove_file(&path).map_err(wrong)?;
         }
     }

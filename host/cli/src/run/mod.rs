@@ -1,6 +1,7 @@
 //! A run: everything is read, opened and wired in the order of `spec/execution.md` §6.1, then the engine works.
 
 mod input;
+mod limits;
 mod logging;
 mod outbox;
 mod request;
@@ -22,6 +23,7 @@ use autoexec_report::logfile::{ConsoleLog, ConsoleStart, LogClock};
 pub(crate) fn run(home: &Home, request: RunRequest) -> Result<ExitCode, CliError> {
     signals::unblock()?;
     logging::to_file(home);
+    limits::set();
     let job_dir = home.job(&request.job);
     job_dir.create().map_err(CliError::files)?;
     let _shared = JobLock::share(&job_dir, LockScope::Job)
@@ -68,8 +70,15 @@ async fn run_job(
     if let Some(key) = request.key.clone().filter(|_| !config.has_key()) {
         config.key = key;
     }
-    let prepared = input::prepare(home, job_dir, request, config, &console).await?;
-    let signals = Signals::register()?;
+    // Before anything that may take long: a signal must not meet its default, which ends the process without a word.
+    let mut signals = Signals::register()?;
+    let prepared = tokio::select! {
+        prepared = input::prepare(home, job_dir, request, config, &console) => prepared?,
+        () = signals.stop_asked() => {
+            console.message(Level::Warn, "Stopped before anything was started.").map_err(CliError::files)?;
+            return Ok(ExitCode::Success);
+        }
+    };
     let outcome = wiring::run(home, prepared, console, signals).await?;
     Ok(outcome.exit_code())
 }

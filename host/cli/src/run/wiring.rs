@@ -118,6 +118,7 @@ fn engine(home: &Home, prepared: Prepared, policy: Arc<SitePolicy>) -> Engine {
         runner,
         job_dir: job_dir.clone(),
         cache: Cache::new(home),
+        fetched: std::sync::Mutex::default(),
         instance: prepared.instance,
     };
     Engine {
