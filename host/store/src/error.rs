@@ -60,6 +60,14 @@ pub enum StoreError {
         /// The text as given.
         text: String,
     },
+    /// A store beside the files refused or cannot be reached.
+    #[error("cannot {action}: {reason}")]
+    Database {
+        /// What was tried, with its object: `read the status of a node`.
+        action: &'static str,
+        /// What the database or the driver said. Names the hosts.
+        reason: String,
+    },
     /// A value could not be turned into JSON.
     #[error("cannot turn the content for `{path}` into JSON: {reason}")]
     Encode {
