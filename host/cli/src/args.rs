@@ -298,6 +298,14 @@ fn numbers(flag: &str, text: Option<&str>) -> Result<Vec<i64>, String> {
 /// # Errors
 /// The exit code, after help, version or the complaint were printed.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, ExitCode> {
+    understand(arguments).map_err(|error| complain(&error))
+}
+
+/// As [`parse`], without a word: also for the command lines of other processes.
+///
+/// # Errors
+/// The complaint, not printed yet.
+pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut unknown = Vec::new();
     loop {
@@ -313,7 +321,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Ex
                 let removed = arguments.remove(position);
                 unknown.push(flag_name(&removed.to_string_lossy()));
             }
-            _ => return Err(complain(&error)),
+            _ => return Err(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use autoexec_plan::Filter;
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command, DropIn, Mode, Parsed, group_list, node_list, phase_list};
+use crate::modes::{self, ModeRequest};
 use crate::run::{Face, NodesSource, ParamsSource, RunRequest};
 use crate::{CliError, home, policy, run, standalone};
 
@@ -35,7 +36,7 @@ fn drop_in(flags: DropIn, unknown: Vec<String>) -> Result<ExitCode, CliError> {
     let home = home::find()?;
     match flags.mode() {
         Mode::Run => run::run(&home, run_request(flags, unknown)?),
-        other => Err(CliError::new(ExitCode::Usage, format!("the mode {other:?} is not available"))),
+        mode => modes::run(&home, mode, ModeRequest { flags, unknown }),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod config;
 mod environment;
 mod error;
 mod home;
+mod modes;
 mod policy;
 mod run;
 mod script_source;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use autoexec_console::{AccountQuery, ConsoleClient, GlobalParameter, RoundEnded, UnixTime};
+use autoexec_control::JobControl;
 use autoexec_engine::ports::JobServices;
+use autoexec_events::Level;
 use autoexec_model::value::AccountRequest;
 use autoexec_model::{GroupNo, JobId, Node, PhaseName, RunnerId};
 use autoexec_store::{Cache, FileId, JobDir};
@@ -23,6 +25,7 @@ pub(crate) struct Services {
     pub(crate) fetched: Mutex<HashMap<FileId, Arc<OnceCell<String>>>>,
     /// The exec id, else the process id: names the job socket on every runner of the group.
     pub(crate) instance: String,
+    pub(crate) control: JobControl,
 }
 
 impl Services {
@@ -97,6 +100,10 @@ impl JobServices for Services {
         } else {
             Err(format!("The shell failed on the value: {}", String::from_utf8_lossy(&output.stderr).trim()))
         }
+    }
+
+    async fn end_control(&self) -> Vec<(Level, String)> {
+        self.control.finish().await
     }
 
     async fn round_ended(&self, group: GroupNo, phase: &PhaseName, round: u64) -> Result<(), String> {

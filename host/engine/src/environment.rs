@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use autoexec_model::value::is_refused_environment_name;
+use autoexec_store::{EnvValue, NodeRecords};
 use indexmap::IndexMap;
 use parking_lot::RwLock;
 
@@ -56,9 +58,67 @@ impl fmt::Debug for JobEnvironment {
     }
 }
 
+/// The job's environment together with what is kept of it for later processes (`setEnv` on the job socket).
+pub(crate) struct JobVariables {
+    environment: Arc<JobEnvironment>,
+    records: Arc<dyn NodeRecords>,
+}
+
+impl JobVariables {
+    pub(crate) fn new(environment: Arc<JobEnvironment>, records: Arc<dyn NodeRecords>) -> Self {
+        Self { environment, records }
+    }
+
+    /// Sets variables; those that the executor and its plugins depend on are left as they are (defect 68). Returns
+    /// what went wrong; values are not part of the texts.
+    pub(crate) fn set(&self, items: Vec<(String, String)>, only_in_process: bool) -> Vec<String> {
+        items.into_iter().filter_map(|(name, value)| self.set_one(&name, value, only_in_process).err()).collect()
+    }
+
+    fn set_one(&self, name: &str, value: String, only_in_process: bool) -> Result<(), String> {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+        if is_refused_environment_name(name) || value.contains('\0') {
+            return Err(format!("setEnv: the variable {shown} can not be set by a plugin; it is left as it is."));
+        }
+        self.environment.set(name, value.as_str());
+        if only_in_process {
+            return Ok(());
+        }
+        let stored = EnvValue { value, is_hidden: self.environment.hidden().contains(name) };
+        self.records
+            .set_env(name, stored)
+            .map_err(|error| format!("setEnv: the variable {shown} is set, but later processes will not have it: {error}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use autoexec_store::{FileRecords, JobDir};
+
+    fn items(names: &[&str]) -> Vec<(String, String)> {
+        names.iter().map(|name| ((*name).to_owned(), "hunter2".to_owned())).collect()
+    }
+
+    #[test]
+    fn variables_of_plugins_are_set_and_kept_unless_they_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Arc::new(FileRecords::new(JobDir::at(dir.path())));
+        let environment = Arc::new(JobEnvironment::default());
+        let variables = JobVariables::new(Arc::clone(&environment), Arc::clone(&records) as Arc<dyn NodeRecords>);
+        assert_eq!(variables.set(items(&["KEPT"]), false), Vec::<String>::new());
+        assert_eq!(variables.set(items(&["HERE"]), true), Vec::<String>::new());
+        let problems = variables.set(items(&["LD_PRELOAD", "", "A=B"]), false);
+        assert_eq!(problems.len(), 3);
+        assert!(problems[0].contains("LD_PRELOAD") && !problems[0].contains("hunter2"), "{problems:?}");
+        assert_eq!(environment.snapshot().keys().collect::<Vec<_>>(), ["KEPT", "HERE"]);
+        let kept = records.load_env().unwrap().found().unwrap();
+        assert_eq!(kept.variables.keys().collect::<Vec<_>>(), ["KEPT"]);
+        std::fs::write(JobDir::at(dir.path()).env_file(), "{").unwrap();
+        let problems = variables.set(items(&["LATER"]), false);
+        assert!(problems[0].contains(".env.json"), "{problems:?}");
+        assert!(environment.snapshot().contains_key("LATER"), "the running process has it all the same");
+    }
 
     #[test]
     fn a_hidden_variable_is_known_as_such_and_not_printed() {

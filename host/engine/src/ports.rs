@@ -76,6 +76,10 @@ pub trait JobServices: Send + Sync {
     /// What a shell makes of `text` in `echo <text>`. Only called where the site allows it.
     async fn evaluate_in_shell(&self, text: &str) -> Result<String, String>;
 
+    /// No longer takes requests from outside (job socket), and gives back the global locks. Called once, after the
+    /// last group and before the server may fire the next one. Returns what people should know.
+    async fn end_control(&self) -> Vec<(autoexec_events::Level, String)>;
+
     /// Tells the server that this runner is done with a round.
     async fn round_ended(&self, group: GroupNo, phase: &PhaseName, round: u64) -> Result<(), String>;
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use autoexec_console::{ConsoleClient, ConsoleSettings, DeployIds, DeployNames, PassThrough};
+use autoexec_control::plugin_address;
 use autoexec_events::{ExitCode, Level};
 use autoexec_model::value::JobOptions;
 use autoexec_model::{JobId, JobParams, OperationBody, RunnerId};
@@ -37,7 +38,6 @@ pub(super) struct Prepared {
     pub(super) nodes: NodeFiles,
     /// The exec id, else the process id.
     pub(super) instance: String,
-    pub(super) socket: PathBuf,
 }
 
 pub(super) async fn prepare(
@@ -74,7 +74,7 @@ pub(super) async fn prepare(
         tenant: &tenant,
         pass_through: request.has_pass_through_flag.then(|| Value::Object(pass_through.clone()).to_string()),
         runner_id: runner.0,
-        socket: &socket,
+        socket: plugin_address(&socket),
         dev_mode: request.dev_mode,
         deploy_encodings: &config.autoexec.deploy_encodings,
         sql_files: request.sql_files.as_deref(),
@@ -107,7 +107,6 @@ pub(super) async fn prepare(
         environment,
         nodes,
         instance,
-        socket,
     })
 }
 
@@ -135,20 +134,20 @@ fn connect(
 }
 
 /// `passThroughEnv.tenant`, `tenant`, `TENANT`, `none` (`spec/cli.md` §1.7).
-fn tenant_before_params(pass_through: &Map<String, Value>) -> String {
+pub(crate) fn tenant_before_params(pass_through: &Map<String, Value>) -> String {
     let given = pass_through.get("tenant").and_then(Value::as_str).map(str::to_owned);
     let inherited = || ["tenant", "TENANT"].into_iter().find_map(|name| std::env::var(name).ok());
     given.or_else(inherited).filter(|tenant| !tenant.is_empty()).unwrap_or_else(|| "none".to_owned())
 }
 
 /// The job's object with the command line's over it.
-fn merged(job: &Map<String, Value>, command_line: &Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn merged(job: &Map<String, Value>, command_line: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = job.clone();
     merged.extend(command_line.clone());
     merged
 }
 
-fn runner_id(pass_through: &Map<String, Value>) -> RunnerId {
+pub(crate) fn runner_id(pass_through: &Map<String, Value>) -> RunnerId {
     let given = pass_through.get("runnerId").and_then(|value| match value {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.trim().parse().ok(),

@@ -16,7 +16,7 @@ const KEPT: u32 = 5;
 
 /// Sends errors to the log of the home. A home without a writable `logs` directory runs without it: the job's own
 /// logs are elsewhere.
-pub(super) fn to_file(home: &Home) {
+pub(crate) fn to_file(home: &Home) {
     let Some(file) = open(&home.logs()) else { return };
     // A second run in the same process (tests) keeps the first one's log.
     let _ = tracing_subscriber::fmt()
@@ -45,7 +45,7 @@ fn rotate(directory: &Path) {
 }
 
 /// Whether standard error is open on the file at `path`.
-pub(super) fn stderr_is(path: &Path) -> bool {
+pub(crate) fn stderr_is(path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let stderr = fs::metadata("/proc/self/fd/2").map(identity);
     let file = fs::metadata(path).map(identity);

@@ -2,11 +2,12 @@
 
 mod input;
 mod limits;
-mod logging;
-mod outbox;
+pub(crate) mod logging;
+pub(crate) mod outbox;
 mod request;
 mod wiring;
 
+pub(crate) use input::{merged, runner_id, tenant_before_params};
 pub(crate) use request::{Face, NodesSource, ParamsSource, RunRequest};
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(crate) fn run(home: &Home, request: RunRequest) -> Result<ExitCode, CliError
     result.map_err(|error| tell_console(&console, error))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -52,7 +53,7 @@ fn open_console(job_dir: &JobDir, request: &RunRequest) -> Result<Arc<ConsoleLog
 
 /// An error that ends the run belongs into the console log, where the job's owner looks. Standard error gets it too,
 /// unless it *is* that file, as it is under the runner.
-fn tell_console(console: &ConsoleLog, error: CliError) -> CliError {
+pub(crate) fn tell_console(console: &ConsoleLog, error: CliError) -> CliError {
     let text = error.to_string();
     let text = text.strip_prefix("ERROR: ").unwrap_or(&text);
     // If the console log cannot be written either, standard error still has it.

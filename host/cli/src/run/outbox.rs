@@ -20,13 +20,13 @@ const WAIT_AFTER_ABORT: Duration = Duration::from_secs(30);
 const SLOTS: u32 = 64;
 
 /// The outboxes of a process: its own, and those that dead processes of the job left behind.
-pub(super) struct Outboxes {
-    pub(super) own: OutboxHandle,
+pub(crate) struct Outboxes {
+    pub(crate) own: OutboxHandle,
     orphans: Vec<OutboxHandle>,
 }
 
 /// Opens the job's outbox. What an earlier process left in it is sent before anything of this one.
-pub(super) fn open(
+pub(crate) fn open(
     job_dir: &JobDir,
     client: &Arc<ConsoleClient>,
     console: &Arc<ConsoleLog>,
@@ -94,7 +94,7 @@ fn say(console: &ConsoleLog, level: Level, text: &str) {
 
 /// Delivers what is left. Ends early when somebody asks the process to end; what is undelivered then is kept for the
 /// next process of the job.
-pub(super) async fn drain(
+pub(crate) async fn drain(
     outboxes: &Outboxes,
     limit: Duration,
     mut asked_to_end: watch::Receiver<bool>,

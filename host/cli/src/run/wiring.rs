@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use autoexec_console::{ConsoleClient, OutboxHandle};
+use autoexec_control::{ControlSettings, JobControl, LockIdentity, LockServer, LockSettings, NoDocuments};
 use autoexec_engine::ports::Reporter;
-use autoexec_engine::{Engine, JobEnvironment, RunSettings};
+use autoexec_engine::{Engine, JobEnvironment, Request, RunSettings};
 use autoexec_events::Outcome;
 use autoexec_model::JobId;
 use autoexec_model::command_line::ShellExpansion;
@@ -45,10 +46,11 @@ pub(super) async fn run(
         }
         _ => None,
     };
+    let control = listen(home, &prepared, &requests)?;
     let (reporters, table) = reporters(&prepared, &console, outbox.as_ref().map(|outboxes| &outboxes.own))?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let face = prepared.request.face;
-    let mut outcome = engine(home, prepared, policy).run(reporters, receiver).await;
+    let mut outcome = engine(home, prepared, control, policy).run(reporters, receiver).await;
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
     }
@@ -56,6 +58,26 @@ pub(super) async fn run(
         crate::print(&format!("{}\n", table.render()))?;
     }
     Ok(outcome)
+}
+
+/// Opens the job socket. It listens until the engine ends it.
+fn listen(home: &Home, prepared: &Prepared, requests: &mpsc::Sender<Request>) -> Result<JobControl, CliError> {
+    let lock_server = match &prepared.client {
+        Some(client) if !prepared.request.dev_mode => LockServer::Console(Arc::clone(client)),
+        _ => LockServer::DevMode,
+    };
+    let settings = ControlSettings {
+        job_dir: prepared.job_dir.clone(),
+        identity: LockIdentity {
+            job: prepared.job.clone(),
+            runner: prepared.runner,
+            instance: prepared.instance.clone(),
+        },
+        lock_server,
+        locks: LockSettings::default(),
+        documents: Arc::new(NoDocuments::new(home.config_file())),
+    };
+    JobControl::listen(settings, requests.clone()).map_err(CliError::files)
 }
 
 fn reporters(
@@ -85,7 +107,7 @@ fn reporters(
     Ok((reporters, table))
 }
 
-fn engine(home: &Home, prepared: Prepared, policy: Arc<SitePolicy>) -> Engine {
+fn engine(home: &Home, prepared: Prepared, control: JobControl, policy: Arc<SitePolicy>) -> Engine {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
     let connector = SshConnector::new(ssh_settings(home, &config));
@@ -120,6 +142,7 @@ fn engine(home: &Home, prepared: Prepared, policy: Arc<SitePolicy>) -> Engine {
         cache: Cache::new(home),
         fetched: std::sync::Mutex::default(),
         instance: prepared.instance,
+        control,
     };
     Engine {
         settings: RunSettings {

@@ -34,6 +34,13 @@ pub enum Request {
         /// The released round; 0 releases whatever round is waited for.
         round: u64,
     },
+    /// A plugin sets variables for everything that starts from now on.
+    SetEnv {
+        /// Name and value.
+        items: Vec<(String, String)>,
+        /// Not for later processes of the job.
+        only_in_process: bool,
+    },
     /// A reporter or another part of the process has something to tell people.
     Message {
         /// How grave it is.

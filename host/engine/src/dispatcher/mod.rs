@@ -20,6 +20,7 @@ use autoexec_events::{Level, Outcome, RunEvent, Stamper, StopReason};
 use autoexec_model::PhaseName;
 use tokio::sync::{mpsc, watch};
 
+use crate::environment::JobVariables;
 use crate::ports::Reporter;
 
 /// The last round that the server released, by phase.
@@ -47,6 +48,7 @@ pub(crate) struct Dispatcher {
     gate: watch::Sender<Gate>,
     released: watch::Sender<ReleasedRound>,
     reporters: Vec<Box<dyn Reporter>>,
+    variables: JobVariables,
     stamper: Stamper,
 }
 
@@ -61,6 +63,7 @@ impl Dispatcher {
     pub(crate) fn new(
         reporters: Vec<Box<dyn Reporter>>,
         requests: mpsc::Receiver<Request>,
+        variables: JobVariables,
     ) -> (Self, DispatcherHandles) {
         // Unbounded: every unit has a few messages under way at most, and the width bounds the units.
         let (inputs_sender, inputs) = mpsc::unbounded_channel();
@@ -73,6 +76,7 @@ impl Dispatcher {
             gate,
             released,
             reporters,
+            variables,
             stamper: Stamper::default(),
         };
         let inbox = Inbox { inputs: inputs_sender };
@@ -90,6 +94,7 @@ impl Dispatcher {
                     Some(Request::RoundContinue { phase, round }) => {
                         self.released.send_replace(Some((phase, round)));
                     }
+                    Some(Request::SetEnv { items, only_in_process }) => self.set_variables(items, only_in_process),
                     Some(request) => self.handle(Input::Request(request)),
                     None => requests_open = false,
                 },
@@ -119,6 +124,12 @@ impl Dispatcher {
         self.gate.send_if_modified(|present| std::mem::replace(present, gate) != gate);
         if let Some(reply) = reaction.reply {
             reply.send(recorded);
+        }
+    }
+
+    fn set_variables(&mut self, items: Vec<(String, String)>, only_in_process: bool) {
+        for text in self.variables.set(items, only_in_process) {
+            self.handle(Input::Request(Request::Message { level: Level::Error, text }));
         }
     }
 

@@ -154,8 +154,8 @@ impl RunState {
             }
             Request::WaitInput { phase, resource, interact } => self.wait_input(&phase, resource, interact),
             Request::Message { level, text } => vec![RunEvent::Message { level, text }],
-            // Rounds are the scheduler's; the loop hands these over before they get here.
-            Request::RoundContinue { .. } => Vec::new(),
+            // Rounds are the scheduler's and variables the job's; the loop hands these over before they get here.
+            Request::RoundContinue { .. } | Request::SetEnv { .. } => Vec::new(),
         }
     }
 

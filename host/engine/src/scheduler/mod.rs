@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use tokio::sync::{mpsc, watch};
 
 use crate::JobEnvironment;
+use crate::environment::JobVariables;
 use crate::dispatcher::{Dispatcher, Gate, Inbox, Input, ReleasedRound, Request, SchedulerMessage};
 use crate::ports::{JobServices, NodeProvider, Reporter, Runners, UnitLogs};
 
@@ -72,7 +73,7 @@ pub struct Engine {
 /// What the scheduler's and units' tasks share.
 pub(crate) struct Shared {
     pub(crate) settings: RunSettings,
-    pub(crate) environment: JobEnvironment,
+    pub(crate) environment: Arc<JobEnvironment>,
     pub(crate) nodes: Box<dyn NodeProvider>,
     pub(crate) records: Arc<dyn NodeRecords>,
     pub(crate) runners: Box<dyn Runners>,
@@ -119,7 +120,9 @@ pub(crate) struct RunningPhase {
 impl Engine {
     /// Runs the job. Events go to `reporters` in order; `requests` brings signals and the like.
     pub async fn run(self, reporters: Vec<Box<dyn Reporter>>, requests: mpsc::Receiver<Request>) -> Outcome {
-        let (dispatcher, handles) = Dispatcher::new(reporters, requests);
+        let environment = Arc::new(self.environment);
+        let variables = JobVariables::new(Arc::clone(&environment), Arc::clone(&self.records));
+        let (dispatcher, handles) = Dispatcher::new(reporters, requests, variables);
         let started = RunEvent::JobStarted {
             job: self.settings.job.clone(),
             pid: std::process::id(),
@@ -127,7 +130,7 @@ impl Engine {
         };
         let shared = Arc::new(Shared {
             settings: self.settings,
-            environment: self.environment,
+            environment,
             nodes: self.nodes,
             records: self.records,
             runners: self.runners,
@@ -164,6 +167,9 @@ async fn run_groups(shared: &Arc<Shared>, plan: JobPlan) {
             // A group that the filter leaves empty is not one that was run: naming it would fire the wrong one.
             last_group = Some(number);
         }
+    }
+    for (level, text) in shared.services.end_control().await {
+        shared.message(level, text);
     }
     if let Some(group) = last_group
         && shared.settings.fire_next

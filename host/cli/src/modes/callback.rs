@@ -1,0 +1,92 @@
+//! "Job aborted" and "job paused": told to the server after whatever the ended process could not deliver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoexec_console::{Callback, ConsoleClient, JobStatusUpdate, UnixTime};
+use autoexec_events::{ExitCode, Level};
+use autoexec_model::{JobStatus, RunnerId};
+use autoexec_report::logfile::ConsoleLog;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, watch};
+
+use super::server;
+use super::target::TargetJob;
+use crate::CliError;
+use crate::run::{merged, outbox, runner_id, runtime, tenant_before_params};
+
+/// The runner waits for the mode to end; what is not delivered by then is kept for the next process of the job.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether there was a process to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    Stopped,
+}
+
+/// Sends the callback and gives the exit code that says what was found (`spec/cli.md` §1.4).
+///
+/// Without a process the code is 2 whatever becomes of the callback: the runner then tells the server itself.
+pub(super) fn conclude(job: &TargetJob, status: JobStatus, found: Found) -> Result<ExitCode, CliError> {
+    let told = send(job, status);
+    match (found, told) {
+        (Found::Stopped, Ok(0)) => Ok(ExitCode::Success),
+        (Found::Stopped, Ok(_)) => Ok(ExitCode::Undelivered),
+        (Found::Stopped, Err(error)) => Err(error),
+        (Found::Nothing, Ok(_)) => Ok(ExitCode::NoSuchProcess),
+        (Found::Nothing, Err(error)) => {
+            job.tell(Level::Error, error.to_string().trim_start_matches("ERROR: "));
+            Ok(ExitCode::NoSuchProcess)
+        }
+    }
+}
+
+/// Returns the number of callbacks that could not be delivered and are kept.
+fn send(job: &TargetJob, status: JobStatus) -> Result<u64, CliError> {
+    if job.flags.devmode {
+        return Ok(0);
+    }
+    let inherited = std::env::var("PASSTHROUGH_ENV").ok();
+    let given =
+        job.flags.pass_through(inherited.as_deref()).map_err(|text| CliError::new(ExitCode::Usage, text))?;
+    let params = job.params();
+    let tenant = params.as_ref().and_then(|params| params.tenant.clone());
+    let tenant = tenant.unwrap_or_else(|| tenant_before_params(&given));
+    let stored = params.as_ref().map(|params| params.pass_through.clone()).unwrap_or_default();
+    let pass_through = with_runner_id(merged(&stored, &given));
+    let client = server::client(&job.home, tenant, pass_through)?;
+    let update = JobStatusUpdate {
+        job: params.and_then(|params| params.job).unwrap_or_else(|| job.id.clone()),
+        time: UnixTime::now(),
+        status,
+    };
+    runtime()?.block_on(async {
+        match &job.console {
+            Some(console) => deliver(job, &client, console, update).await,
+            None => client.job_status(&update).await.map(|()| 0).map_err(CliError::server),
+        }
+    })
+}
+
+/// The server needs `runnerId` to know whose phases are meant.
+fn with_runner_id(mut pass_through: Map<String, Value>) -> Map<String, Value> {
+    let RunnerId(runner) = runner_id(&pass_through);
+    pass_through.entry("runnerId").or_insert_with(|| runner.into());
+    pass_through
+}
+
+/// Through the outbox: what the ended process left comes first, or its late "running" would be the last word.
+async fn deliver(
+    job: &TargetJob,
+    client: &Arc<ConsoleClient>,
+    console: &Arc<ConsoleLog>,
+    update: JobStatusUpdate,
+) -> Result<u64, CliError> {
+    // Nobody here takes requests, and nobody asks this process to end early.
+    let (requests, _) = mpsc::channel(1);
+    let (_asking, asked_to_end) = watch::channel(false);
+    let outboxes = outbox::open(&job.dir, client, console, &requests)?;
+    outboxes.own.enqueue(Callback::JobStatus(update)).map_err(CliError::files)?;
+    Ok(outbox::drain(&outboxes, LIMIT, asked_to_end, console).await)
+}
