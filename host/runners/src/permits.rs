@@ -239,4 +239,83 @@ mod tests {
         let site = SitePolicy::new(nothing, &dir.path().join("audit"));
         assert_eq!(site.linkable("a/b"), Grants::none());
     }
+
+    #[derive(Default)]
+    struct Sink(Mutex<Vec<String>>);
+
+    impl OperationSink for Sink {
+        fn output(&self, _: &[u8]) {}
+
+        fn info(&self, _: Level, text: &str) {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+
+        fn started(&self, _: Option<u32>) {}
+
+        fn executing(&self, _: &str) {}
+    }
+
+    /// A call of the tool `a/b` under the built-in policy.
+    fn call(audit: &Path) -> (Permits, Arc<Sink>) {
+        let sink = Arc::new(Sink::default());
+        let permits = Permits {
+            site: Arc::new(SitePolicy::new(Policy::built_in("site.toml").unwrap(), audit)),
+            tool: "a/b".to_owned(),
+            digest: "d".to_owned(),
+            node_host: "10.0.0.7".to_owned(),
+            job_dir: String::new(),
+            place: Place { job: "1".to_owned(), ..Place::default() },
+            sink: Arc::clone(&sink) as Arc<dyn OperationSink>,
+            so_far: Mutex::default(),
+        };
+        (permits, sink)
+    }
+
+    fn probe(host: &str, port: u16) -> Access<'_> {
+        Access::NetProbe { host, port, address: None }
+    }
+
+    #[test]
+    fn a_guest_that_asks_for_ever_fills_neither_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = dir.path().join("audit");
+        let (permits, sink) = call(&audit);
+        for port in 1..=3000 {
+            assert!(permits.ask(probe("10.0.0.8", port)).is_err());
+        }
+        let text = std::fs::read_to_string(&audit).unwrap();
+        assert_eq!(text.lines().count(), RECORDED_PER_CALL + 1);
+        assert!(text.lines().last().unwrap().contains("further decisions"), "{text}");
+        assert_eq!(sink.0.lock().unwrap().len(), TOLD_PER_CALL + 1);
+        // What was decided before is still decided the same way.
+        assert!(permits.ask(probe("10.0.0.7", 4000)).is_ok());
+        assert!(permits.ask(probe("10.0.0.8", 1)).is_err());
+    }
+
+    #[test]
+    fn the_same_question_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = dir.path().join("audit");
+        let (permits, sink) = call(&audit);
+        for _ in 0..3 {
+            assert!(permits.ask(probe("10.0.0.8", 22)).is_err());
+            assert!(permits.ask(probe("10.0.0.7", 22)).is_ok());
+        }
+        assert_eq!(std::fs::read_to_string(&audit).unwrap().lines().count(), 2);
+        assert_eq!(sink.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_audit_log_that_can_not_be_written_is_told_once_and_decides_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let (permits, sink) = call(&dir.path().join("file/audit"));
+        assert!(permits.ask(probe("10.0.0.7", 22)).is_ok());
+        assert!(permits.ask(probe("10.0.0.7", 23)).is_ok());
+        let told = sink.0.lock().unwrap();
+        assert!(
+            told.len() == 1 && told[0].contains("can not be recorded") && told[0].contains("file"),
+            "{told:?}"
+        );
+    }
 }
