@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 ///
 /// Without a subcommand it takes the flags of the job runner, as the executor it replaces did.
 #[derive(Debug, Parser)]
-#[command(name = "autoexec", version, infer_long_args = true, after_help = exit_codes())]
+#[command(name = "autoexec", version, infer_long_args = true, args_override_self = true, after_help = exit_codes())]
 pub struct Cli {
     /// Flags of the job runner.
     #[command(flatten)]
