@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use autoexec_events::{Level, StopReason};
 use autoexec_model::native::NativeOp;
-use autoexec_model::value::{Inputs, ResolvedValue};
+use autoexec_model::value::{Inputs, MASK, ResolvedValue};
 use autoexec_model::{Call, NodeStatus, OpId, OpStatus, Operation, Place};
 use autoexec_plan::{OperationDecision, PriorOperation, Rerun, decide_operation};
 use autoexec_store::{NodeInput, fill_defaults, read_op_output};
 use serde_json::{Map, Value};
 
-use super::{Flow, Unit, blocking, millis, operation_ref, unless_stopped};
+use super::{Flow, Unit, blocking, millis, native, operation_ref, unless_stopped};
 use crate::dispatcher::{UnitMessageKind, UnitRequest};
 use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, UnitLog};
 
@@ -339,7 +339,13 @@ impl Unit<'_> {
     /// What the input display shows; secrets are masked.
     fn save_inputs(&self, operation: &Operation, inputs: &Inputs) {
         let job_dir = &self.teller.shared.settings.job_dir;
-        let shown = inputs.to_display_json();
+        let mut shown = inputs.to_display_json();
+        if operation.place == Place::Native
+            && native::hides_its_value(operation.name.tool(), inputs)
+            && let Some(value) = shown.pointer_mut("/options/value")
+        {
+            *value = MASK.into();
+        }
         let node = &self.teller.node.key;
         if let Err(error) = blocking(|| NodeInput::update(job_dir, node, &operation.id, shown)) {
             self.warn(&format!("Can not save the inputs of {}: {error}", operation.id));

@@ -15,6 +15,12 @@ use crate::ports::{FailKeys, LogLine};
 /// Output of the value extractors.
 const EXTRACTED: &str = "extractTxtVal";
 
+/// Whether the operation is a `native/setenv` that asks for its value not to be shown: it stands in an option of a
+/// type that would be.
+pub(super) fn hides_its_value(tool: &str, inputs: &Inputs) -> bool {
+    matches!(NativeOp::from_operation(tool, inputs), Ok(Some(NativeOp::SetEnv { hidden: true, .. })))
+}
+
 /// What a built-in operation did.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
