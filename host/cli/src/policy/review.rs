@@ -36,8 +36,8 @@ fn summary(home: &Home, policy: &Policy) -> String {
             directory.display()
         );
     }
-    let files: String = policy.files().iter().map(|file| format!("  {file}\n")).collect();
-    format!("The policy can be used. Mode {mode}, {} grant(s), from\n{files}", policy.grant_count())
+    let files = policy.files().join("\n  ");
+    format!("The policy can be used. Mode {mode}, {} grant(s), from\n  {files}\n", policy.grant_count())
 }
 
 /// As policies spell it.
