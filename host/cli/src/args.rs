@@ -355,7 +355,9 @@ fn unknown_argument(error: &clap::Error, arguments: &[OsString]) -> Option<usize
     let cluster = |argument: &OsString| {
         let argument = argument.to_string_lossy();
         let letter = invalid.strip_prefix('-').filter(|letter| letter.chars().count() == 1);
-        argument.starts_with('-') && !argument.starts_with("--") && letter.is_some_and(|letter| argument.contains(letter))
+        argument.starts_with('-')
+            && !argument.starts_with("--")
+            && letter.is_some_and(|letter| argument.contains(letter))
     };
     found.or_else(|| arguments.iter().skip(1).position(cluster)).map(|position| position + 1)
 }
@@ -397,9 +399,25 @@ mod tests {
     #[test]
     fn the_runners_exec_call_is_understood() {
         let (flags, unknown) = drop_in(&[
-            "--jobid", "620011223344", "--execuser", "u-77", "--execid", "9", "--firstfire", "--nofirenext",
-            "--passthroughenv", r#"{"runnerId":1}"#, "--phasegroups", "0','1", "--phases", "检查','b c", "--nodes",
-            "11','12", "--sqlfiles", "[]", "--reuseconslog",
+            "--jobid",
+            "620011223344",
+            "--execuser",
+            "u-77",
+            "--execid",
+            "9",
+            "--firstfire",
+            "--nofirenext",
+            "--passthroughenv",
+            r#"{"runnerId":1}"#,
+            "--phasegroups",
+            "0','1",
+            "--phases",
+            "检查','b c",
+            "--nodes",
+            "11','12",
+            "--sqlfiles",
+            "[]",
+            "--reuseconslog",
         ]);
         assert!(unknown.is_empty());
         assert_eq!((flags.jobid.as_str(), flags.mode()), ("620011223344", Mode::Run));
@@ -427,8 +445,16 @@ mod tests {
 
     #[test]
     fn flags_of_a_newer_runner_are_left_out_and_reported_without_their_values() {
-        let (flags, unknown) =
-            drop_in(&["--jobid", "1", "--newflag=s3cret", "--other", "value", "--firstfire", "-z", "--abort"]);
+        let (flags, unknown) = drop_in(&[
+            "--jobid",
+            "1",
+            "--newflag=s3cret",
+            "--other",
+            "value",
+            "--firstfire",
+            "-z",
+            "--abort",
+        ]);
         assert!(flags.firstfire && flags.abort);
         assert_eq!(unknown, ["--newflag", "--other", "(a value)", "-z"]);
     }

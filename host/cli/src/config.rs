@@ -101,6 +101,33 @@ pub struct AutoexecConfig {
     pub outbox_wait: Duration,
 }
 
+/// Where the shared MongoDB is. Without `db.url` the server is asked.
+#[derive(Debug, Clone)]
+pub struct DbConfig {
+    /// `db.url`; empty when absent. It may hold a password.
+    pub url: Secret,
+    /// `db.name`; empty when absent.
+    pub name: String,
+    /// `db.username`; empty when absent.
+    pub username: String,
+    /// `db.password`, decrypted; empty when absent.
+    pub password: Secret,
+    /// `db.maxPoolSize`; 0 or less means the default.
+    pub max_pool_size: i64,
+}
+
+impl Default for DbConfig {
+    fn default() -> Self {
+        Self {
+            url: Secret::new(""),
+            name: String::new(),
+            username: String::new(),
+            password: Secret::new(""),
+            max_pool_size: 0,
+        }
+    }
+}
+
 /// What to do about host keys of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKeys {
@@ -141,12 +168,19 @@ pub struct Config {
     pub key: SecretKey,
     /// Section `autoexec`.
     pub autoexec: AutoexecConfig,
+    /// The keys `db.*` of section `autoexec`.
+    pub db: DbConfig,
 }
 
 impl Config {
     /// What holds without a file.
     pub fn without_file() -> Self {
-        Self { server: None, key: SecretKey::new(""), autoexec: AutoexecConfig::default() }
+        Self {
+            server: None,
+            key: SecretKey::new(""),
+            autoexec: AutoexecConfig::default(),
+            db: DbConfig::default(),
+        }
     }
 
     /// Reads the file. Secrets that stand there plainly are replaced by encrypted ones; everything else of the
@@ -190,7 +224,7 @@ impl Config {
             Some(text) => SecretKey::new(file.reveal("server", "password.key", text, &master)?.expose()),
             None => SecretKey::new(""),
         };
-        Ok(Self { server: file.server(&key)?, autoexec: file.autoexec()?, key })
+        Ok(Self { server: file.server(&key)?, autoexec: file.autoexec()?, db: file.db(&key)?, key })
     }
 }
 
@@ -227,7 +261,9 @@ impl File<'_> {
         by: &SecretKey,
     ) -> Result<Secret, ConfigError> {
         match text.strip_prefix(MARK) {
-            Some(hex) => by.decrypt(hex).map_err(|error| self.wrong(section, key, format!("can not be decrypted: {error}"))),
+            Some(hex) => by
+                .decrypt(hex)
+                .map_err(|error| self.wrong(section, key, format!("can not be decrypted: {error}"))),
             None => Ok(Secret::new(text)),
         }
     }
@@ -252,14 +288,20 @@ impl File<'_> {
 
     fn autoexec(&self) -> Result<AutoexecConfig, ConfigError> {
         let default = AutoexecConfig::default();
-        let paths = |text: &str| text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect();
+        let paths =
+            |text: &str| text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect();
         Ok(AutoexecConfig {
-            keep_failed_directory: self.flag("rexec.fail.reservedir")?.unwrap_or(default.keep_failed_directory),
+            keep_failed_directory: self
+                .flag("rexec.fail.reservedir")?
+                .unwrap_or(default.keep_failed_directory),
             longest_wait: self.seconds("job.maxExecSecs")?.unwrap_or(default.longest_wait),
             connect_timeout: self.seconds("rexec.connectTimeout")?.unwrap_or(default.connect_timeout),
             read_timeout: self.seconds("rexec.readTimeout")?.unwrap_or(default.read_timeout),
             write_timeout: self.seconds("rexec.writeTimeout")?.unwrap_or(default.write_timeout),
-            deploy_encodings: self.text("autoexec", "deploy.possibleEncodings").unwrap_or_default().to_owned(),
+            deploy_encodings: self
+                .text("autoexec", "deploy.possibleEncodings")
+                .unwrap_or_default()
+                .to_owned(),
             host_keys: self.host_keys()?,
             known_hosts: self.text("autoexec", "ssh.knownHosts").map(Into::into),
             identities: self.text("autoexec", "ssh.identity").map(paths).unwrap_or_default(),
@@ -267,6 +309,20 @@ impl File<'_> {
             live_shell: self.live_shell()?,
             shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),
             outbox_wait: self.seconds("outbox.maxWaitSecs")?.unwrap_or(default.outbox_wait),
+        })
+    }
+
+    fn db(&self, key: &SecretKey) -> Result<DbConfig, ConfigError> {
+        let section = "autoexec";
+        let text = |name| self.text(section, name).unwrap_or_default();
+        let pool = text("db.maxPoolSize");
+        let wrong = |_| self.wrong(section, "db.maxPoolSize", "must be a whole number");
+        Ok(DbConfig {
+            url: Secret::new(text("db.url")),
+            name: text("db.name").to_owned(),
+            username: text("db.username").to_owned(),
+            password: self.reveal(section, "db.password", text("db.password"), key)?,
+            max_pool_size: if pool.is_empty() { 0 } else { pool.parse().map_err(wrong)? },
         })
     }
 
@@ -298,7 +354,8 @@ impl File<'_> {
 
     fn seconds(&self, key: &'static str) -> Result<Option<Duration>, ConfigError> {
         let Some(text) = self.text("autoexec", key) else { return Ok(None) };
-        let seconds: u64 = text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
+        let seconds: u64 =
+            text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
         Ok(Some(Duration::from_secs(seconds.min(LONGEST_SECONDS))))
     }
 
@@ -352,7 +409,13 @@ fn hidden_line(section: &str, line: &str, config: &Config) -> Option<String> {
         return None;
     }
     let blank = if value.starts_with(' ') { " " } else { "" };
-    let end = if line.ends_with("\r\n") { "\r\n" } else if line.ends_with('\n') { "\n" } else { "" };
+    let end = if line.ends_with("\r\n") {
+        "\r\n"
+    } else if line.ends_with('\n') {
+        "\n"
+    } else {
+        ""
+    };
     Some(format!("{key}{separator}{blank}{MARK}{}{end}", by.encrypt(&Secret::new(plain))))
 }
 
@@ -393,12 +456,17 @@ db.password=
         std::fs::write(&path, PLAIN).unwrap();
         let config = Config::load(&path).unwrap();
         let server = config.server.unwrap();
-        assert_eq!((server.base_url.as_str(), server.password.expose()), ("http://127.0.0.1:8080", "tok-4711"));
+        assert_eq!(
+            (server.base_url.as_str(), server.password.expose()),
+            ("http://127.0.0.1:8080", "tok-4711")
+        );
         assert_eq!(config.autoexec.connect_timeout, Duration::from_secs(5));
         assert_eq!(config.autoexec.longest_wait, Duration::from_secs(7));
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("tok-4711") && !text.contains("k3y-for"), "{text}");
-        assert!(text.contains("password.key = {ENCRYPTED}c34ecd89482c0abbe905cb6f8547b217a7c46be9afd52005f1845257b59ba6f3\n"));
+        assert!(text.contains(
+            "password.key = {ENCRYPTED}c34ecd89482c0abbe905cb6f8547b217a7c46be9afd52005f1845257b59ba6f3\n"
+        ));
         assert!(text.starts_with("# the server\n[server]\n") && text.contains("; limits\n"));
         let again = Config::load(&path).unwrap();
         assert_eq!(again.server.unwrap().password.expose(), "tok-4711");
@@ -409,7 +477,10 @@ db.password=
     fn every_complaint_names_section_and_key_and_no_value() {
         for (text, expected) in [
             ("[server]\nserver.baseurl = x\n", "config.ini: section [server]: `server.password` is missing"),
-            ("[autoexec]\nrexec.readTimeout = soon\n", "section [autoexec]: `rexec.readTimeout` must be a number of seconds"),
+            (
+                "[autoexec]\nrexec.readTimeout = soon\n",
+                "section [autoexec]: `rexec.readTimeout` must be a number of seconds",
+            ),
             ("[autoexec]\nssh.hostkeys = maybe\n", "`ssh.hostkeys` must be tofu, strict or accept"),
             ("[server]\npassword.key = {ENCRYPTED}zz\n", "`password.key` can not be decrypted"),
             ("[server]\nhunter2\n", "config.ini, line 2: "),

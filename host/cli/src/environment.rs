@@ -69,7 +69,11 @@ fn set_facts(table: &mut IndexMap<String, String>, facts: &ProcessFacts<'_>) {
         set("AUTOEXEC_DEV_MODE", "1".to_owned());
     }
     let plugins = facts.home.local_plugins();
-    prepend(table, "PERL5LIB", &[text(&plugins.join("lib")), text(&home.join("lib")), text(&plugins.join("pllib/lib/perl5"))]);
+    prepend(
+        table,
+        "PERL5LIB",
+        &[text(&plugins.join("lib")), text(&home.join("lib")), text(&plugins.join("pllib/lib/perl5"))],
+    );
     prepend(table, "PYTHONPATH", &[text(&home.join("lib")), text(&home.join("plib"))]);
 }
 

@@ -13,6 +13,7 @@ mod policy;
 mod run;
 mod script_source;
 mod services;
+mod shared_store;
 mod signals;
 mod sources;
 mod standalone;
@@ -42,6 +43,7 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| CliError::new(ExitCode::Files, format!("can not write the output: {error}"))),
+        other => other
+            .map_err(|error| CliError::new(ExitCode::Files, format!("can not write the output: {error}"))),
     }
 }

@@ -30,7 +30,9 @@ pub(crate) struct Services {
 
 impl Services {
     fn client(&self, what: &str) -> Result<&ConsoleClient, String> {
-        self.client.as_deref().ok_or_else(|| format!("{what} needs the console server, and this run has none."))
+        self.client
+            .as_deref()
+            .ok_or_else(|| format!("{what} needs the console server, and this run has none."))
     }
 
     /// Brings a file to the cache and links it into the job; its name there.
@@ -116,6 +118,9 @@ impl JobServices for Services {
             time: UnixTime::now(),
             pid: self.instance.clone(),
         };
-        self.client("a round over several runners")?.round_ended(&ended).await.map_err(|error| error.to_string())
+        self.client("a round over several runners")?
+            .round_ended(&ended)
+            .await
+            .map_err(|error| error.to_string())
     }
 }

@@ -10,9 +10,11 @@ use crate::CliError;
 
 /// Unblocks the signals we handle: a child of a JVM may start with some of them blocked.
 pub(crate) fn unblock() -> Result<(), CliError> {
-    let set: SigSet =
-        [Number::SIGQUIT, Number::SIGHUP, Number::SIGTERM, Number::SIGINT, Number::SIGUSR1].into_iter().collect();
-    set.thread_unblock().map_err(|error| CliError::new(ExitCode::Internal, format!("can not unblock signals: {error}")))
+    let set: SigSet = [Number::SIGQUIT, Number::SIGHUP, Number::SIGTERM, Number::SIGINT, Number::SIGUSR1]
+        .into_iter()
+        .collect();
+    set.thread_unblock()
+        .map_err(|error| CliError::new(ExitCode::Internal, format!("can not unblock signals: {error}")))
 }
 
 /// The streams of all handled signals. Registered before the run starts, so that none is lost.

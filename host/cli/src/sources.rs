@@ -76,7 +76,12 @@ impl NodeProvider for NodeFiles {
 /// Opens a node file. Its nodes are read one by one, as they are taken.
 pub(crate) fn open_file(path: &Path) -> Result<NodeList, String> {
     let file = File::open(path).map_err(|error| format!("Node file {}: {error}", path.display()))?;
-    let mut lines = Lines { reader: BufReader::with_capacity(256 * 1024, file), path: path.to_owned(), number: 0, is_unreadable: false };
+    let mut lines = Lines {
+        reader: BufReader::with_capacity(256 * 1024, file),
+        path: path.to_owned(),
+        number: 0,
+        is_unreadable: false,
+    };
     // A header that is missing or broken counts as none: the first line is then a node, or reported as broken.
     let (header, first) = match lines.next_line() {
         None => (NodeFileHeader::assumed(), None),
@@ -108,7 +113,10 @@ impl Lines {
                     // It would fail again and again.
                     self.is_unreadable = true;
                     let path = self.path.display();
-                    return Some(Err(format!("Node file {path}, line {}: {error}; the rest is not read.", self.number)));
+                    return Some(Err(format!(
+                        "Node file {path}, line {}: {error}; the rest is not read.",
+                        self.number
+                    )));
                 }
                 Ok(0) => return None,
                 Ok(_) => {}
@@ -123,7 +131,11 @@ impl Lines {
     }
 
     fn complain(&self, problem: &dyn std::fmt::Display) -> String {
-        format!("Node file {}, line {}: {problem}; the line is passed over.", self.path.display(), self.number)
+        format!(
+            "Node file {}, line {}: {problem}; the line is passed over.",
+            self.path.display(),
+            self.number
+        )
     }
 }
 

@@ -72,22 +72,27 @@ impl JobVariables {
     /// Sets variables; those that the executor and its plugins depend on are left as they are (defect 68). Returns
     /// what went wrong; values are not part of the texts.
     pub(crate) fn set(&self, items: Vec<(String, String)>, only_in_process: bool) -> Vec<String> {
-        items.into_iter().filter_map(|(name, value)| self.set_one(&name, value, only_in_process).err()).collect()
+        items
+            .into_iter()
+            .filter_map(|(name, value)| self.set_one(&name, value, only_in_process).err())
+            .collect()
     }
 
     fn set_one(&self, name: &str, value: String, only_in_process: bool) -> Result<(), String> {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
         if is_refused_environment_name(name) || value.contains('\0') {
-            return Err(format!("setEnv: the variable {shown} can not be set by a plugin; it is left as it is."));
+            return Err(format!(
+                "setEnv: the variable {shown} can not be set by a plugin; it is left as it is."
+            ));
         }
         self.environment.set(name, value.as_str());
         if only_in_process {
             return Ok(());
         }
         let stored = EnvValue { value, is_hidden: self.environment.hidden().contains(name) };
-        self.records
-            .set_env(name, stored)
-            .map_err(|error| format!("setEnv: the variable {shown} is set, but later processes will not have it: {error}"))
+        self.records.set_env(name, stored).map_err(|error| {
+            format!("setEnv: the variable {shown} is set, but later processes will not have it: {error}")
+        })
     }
 }
 
@@ -105,7 +110,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Arc::new(FileRecords::new(JobDir::at(dir.path())));
         let environment = Arc::new(JobEnvironment::default());
-        let variables = JobVariables::new(Arc::clone(&environment), Arc::clone(&records) as Arc<dyn NodeRecords>);
+        let variables =
+            JobVariables::new(Arc::clone(&environment), Arc::clone(&records) as Arc<dyn NodeRecords>);
         assert_eq!(variables.set(items(&["KEPT"]), false), Vec::<String>::new());
         assert_eq!(variables.set(items(&["HERE"]), true), Vec::<String>::new());
         let problems = variables.set(items(&["LD_PRELOAD", "", "A=B"]), false);

@@ -170,7 +170,9 @@ fn exec_user(request: &RunRequest, params: &JobParams) -> String {
 fn instance(request: &RunRequest) -> Result<String, CliError> {
     match request.exec_id.as_deref().filter(|id| !id.is_empty()) {
         None => Ok(std::process::id().to_string()),
-        Some(id) if id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') => {
+        Some(id)
+            if id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') =>
+        {
             Ok(id.to_owned())
         }
         Some(_) => Err(CliError::new(ExitCode::Usage, "--execid may hold letters, digits, `-` and `_` only")),
@@ -179,7 +181,8 @@ fn instance(request: &RunRequest) -> Result<String, CliError> {
 
 fn inherited() -> impl Iterator<Item = (String, String)> {
     // A variable that is not UTF-8 cannot be referred to; plugins of the contract do not need one.
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Reads, and at the first fire fetches, the parameters.
@@ -200,7 +203,8 @@ async fn read_params(
         }
         ParamsSource::Server => {
             if request.first_fire || !stored.is_file() {
-                let client = client.ok_or_else(|| CliError::bad_input("there is no server to fetch parameters from"))?;
+                let client = client
+                    .ok_or_else(|| CliError::bad_input("there is no server to fetch parameters from"))?;
                 let text = client.job_parameters(&request.job, None).await.map_err(CliError::server)?;
                 store(&stored, &pretty(text).into_bytes())?;
             }
@@ -212,14 +216,15 @@ async fn read_params(
 /// The file is read by people and by the runner; what is no JSON is kept as it came, to be complained about.
 fn pretty(text: String) -> String {
     let value: Result<Value, _> = serde_json::from_str(&text);
-    let pretty = value.ok().and_then(|value| {
-        autoexec_store::json::to_text(&value, autoexec_store::json::Style::Indented).ok()
-    });
+    let pretty = value
+        .ok()
+        .and_then(|value| autoexec_store::json::to_text(&value, autoexec_store::json::Style::Indented).ok());
     pretty.unwrap_or(text)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path).map_err(|error| CliError::bad_input(format!("job parameters {}: {error}", path.display())))
+    std::fs::read(path)
+        .map_err(|error| CliError::bad_input(format!("job parameters {}: {error}", path.display())))
 }
 
 fn store(path: &Path, text: &[u8]) -> Result<(), CliError> {
@@ -249,7 +254,8 @@ async fn bring_job_nodes(
     }
     if let Some(given) = &nodes.given {
         if request.first_fire && *given != stored {
-            let text = std::fs::read(given).map_err(|error| CliError::bad_input(format!("{}: {error}", given.display())))?;
+            let text = std::fs::read(given)
+                .map_err(|error| CliError::bad_input(format!("{}: {error}", given.display())))?;
             store(&stored, &text)?;
         }
         return Ok(());
@@ -314,7 +320,9 @@ async fn add_deploy_variables(
     let Some(mut scope) = environment::deploy_scope(environment) else { return Ok(()) };
     if scope.id_path.is_none() {
         let client = client.ok_or_else(|| {
-            CliError::bad_input("DEPLOY_PATH is set without DEPLOY_ID_PATH, and there is no server to ask for the ids")
+            CliError::bad_input(
+                "DEPLOY_PATH is set without DEPLOY_ID_PATH, and there is no server to ask for the ids",
+            )
         })?;
         let mut names = scope.name_path.trim_matches('/').split('/').map(str::to_owned);
         let names = DeployNames {
@@ -367,11 +375,13 @@ mod tests {
     #[test]
     fn a_new_start_forgets_lists_of_phases_and_groups_only() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["nodes.json", "nodes-ph-A.json", "nodes-gp-0.json", "nodes-ph-A.json.bak", "params.json"] {
+        for name in ["nodes.json", "nodes-ph-A.json", "nodes-gp-0.json", "nodes-ph-A.json.bak", "params.json"]
+        {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         remove_narrower_lists(&JobDir::at(dir.path())).unwrap();
-        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["nodes-ph-A.json.bak", "nodes.json", "params.json"]);
     }

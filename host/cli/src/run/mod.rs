@@ -1,6 +1,7 @@
 //! A run: everything is read, opened and wired in the order of `spec/execution.md` §6.1, then the engine works.
 
 mod input;
+mod job_store;
 mod limits;
 pub(crate) mod logging;
 pub(crate) mod outbox;
@@ -27,8 +28,9 @@ pub(crate) fn run(home: &Home, request: RunRequest) -> Result<ExitCode, CliError
     limits::set();
     let job_dir = home.job(&request.job);
     job_dir.create().map_err(CliError::files)?;
-    let _shared = JobLock::share(&job_dir, LockScope::Job)
-        .map_err(|error| CliError::files(error).hint("the job is being purged; start it again when that is done"))?;
+    let _shared = JobLock::share(&job_dir, LockScope::Job).map_err(|error| {
+        CliError::files(error).hint("the job is being purged; start it again when that is done")
+    })?;
     let console = open_console(&job_dir, &request)?;
     let result = runtime()?.block_on(run_job(home, &job_dir, request, Arc::clone(&console)));
     result.map_err(|error| tell_console(&console, error))

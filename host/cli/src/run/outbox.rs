@@ -51,13 +51,14 @@ pub(crate) fn open(
         }
     }
     if left_over > 0 {
-        let text = format!("{left_over} callback(s) of an earlier process were not delivered and are sent first.");
+        let text =
+            format!("{left_over} callback(s) of an earlier process were not delivered and are sent first.");
         say(console, Level::Info, &text);
     }
     let mut found = found.into_iter();
-    let own = found.next().ok_or_else(|| {
-        CliError::files(format!("{SLOTS} processes of this job are running already"))
-    })?;
+    let own = found
+        .next()
+        .ok_or_else(|| CliError::files(format!("{SLOTS} processes of this job are running already")))?;
     Ok(Outboxes { own, orphans: found.collect() })
 }
 
@@ -74,14 +75,28 @@ async fn listen(
                 let _ = requests.send(Request::PeerFailed(phase)).await;
             }
             OutboxEvent::Retrying { summary, message, attempt, .. } if attempt <= 1 => {
-                say(&console, Level::Warn, &format!("The server did not take the callback ({summary}), it is tried again: {message}"));
+                say(
+                    &console,
+                    Level::Warn,
+                    &format!(
+                        "The server did not take the callback ({summary}), it is tried again: {message}"
+                    ),
+                );
             }
             OutboxEvent::Retrying { .. } => {}
             OutboxEvent::Rejected { summary, message, .. } => {
-                say(&console, Level::Error, &format!("The server refused the callback ({summary}): {message}"));
+                say(
+                    &console,
+                    Level::Error,
+                    &format!("The server refused the callback ({summary}): {message}"),
+                );
             }
             OutboxEvent::NotDurable { message, .. } => {
-                say(&console, Level::Warn, &format!("A callback could not be written to disk, a crash would lose it: {message}"));
+                say(
+                    &console,
+                    Level::Warn,
+                    &format!("A callback could not be written to disk, a crash would lose it: {message}"),
+                );
             }
         }
     }
@@ -113,7 +128,9 @@ pub(crate) async fn drain(
     }
     let undelivered = outboxes.own.undelivered();
     if undelivered > 0 {
-        let text = format!("{undelivered} callback(s) could not be delivered; they are kept and sent by the next process of the job.");
+        let text = format!(
+            "{undelivered} callback(s) could not be delivered; they are kept and sent by the next process of the job."
+        );
         say(console, Level::Error, &text);
     }
     undelivered as u64

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use autoexec_console::{ConsoleClient, OutboxHandle};
-use autoexec_control::{ControlSettings, JobControl, LockIdentity, LockServer, LockSettings, NoDocuments};
+use autoexec_control::{ControlSettings, JobControl, LockIdentity, LockServer, LockSettings};
 use autoexec_engine::ports::Reporter;
 use autoexec_engine::{Engine, JobEnvironment, Request, RunSettings};
 use autoexec_events::Outcome;
@@ -15,11 +15,12 @@ use autoexec_report::{
     ConsoleLogReporter, FileLogs, JournalReporter, JsonLines, OutboxReporter, Summary, SummaryTable, Terminal,
 };
 use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
-use autoexec_store::{Cache, FileRecords, Home, JobDir, Journal};
+use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
 use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
 use tokio::sync::{mpsc, watch};
 
 use super::input::Prepared;
+use super::job_store::JobStore;
 use super::{Face, outbox};
 use crate::CliError;
 use crate::config::HostKeys;
@@ -37,6 +38,7 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Outcome, CliError> {
     let policy = crate::policy::site_policy(home)?;
+    let store = JobStore::open(&prepared, &console).await?;
     let (requests, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (ending, asked_to_end) = watch::channel(false);
     tokio::spawn(signals.forward(requests.clone(), ending));
@@ -46,11 +48,13 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let control = listen(home, &prepared, &requests)?;
-    let (reporters, table) = reporters(&prepared, &console, outbox.as_ref().map(|outboxes| &outboxes.own))?;
+    let control = listen(home, &prepared, &store, &requests)?;
+    let outbox_handle = outbox.as_ref().map(|outboxes| &outboxes.own);
+    let (reporters, table) = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let face = prepared.request.face;
-    let mut outcome = engine(home, prepared, control, policy).run(reporters, receiver).await;
+    let mut outcome = engine(home, prepared, control, store.records(), policy).run(reporters, receiver).await;
+    store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
     }
@@ -61,7 +65,12 @@ pub(super) async fn run(
 }
 
 /// Opens the job socket. It listens until the engine ends it.
-fn listen(home: &Home, prepared: &Prepared, requests: &mpsc::Sender<Request>) -> Result<JobControl, CliError> {
+fn listen(
+    home: &Home,
+    prepared: &Prepared,
+    store: &JobStore,
+    requests: &mpsc::Sender<Request>,
+) -> Result<JobControl, CliError> {
     let lock_server = match &prepared.client {
         Some(client) if !prepared.request.dev_mode => LockServer::Console(Arc::clone(client)),
         _ => LockServer::DevMode,
@@ -75,7 +84,7 @@ fn listen(home: &Home, prepared: &Prepared, requests: &mpsc::Sender<Request>) ->
         },
         lock_server,
         locks: LockSettings::default(),
-        documents: Arc::new(NoDocuments::new(home.config_file())),
+        documents: store.documents(home),
     };
     JobControl::listen(settings, requests.clone()).map_err(CliError::files)
 }
@@ -83,14 +92,15 @@ fn listen(home: &Home, prepared: &Prepared, requests: &mpsc::Sender<Request>) ->
 fn reporters(
     prepared: &Prepared,
     console: &Arc<ConsoleLog>,
+    store: &JobStore,
     outbox: Option<&OutboxHandle>,
 ) -> Result<(Vec<Box<dyn Reporter>>, SummaryTable), CliError> {
     // The journal comes first: what it does not have has not happened.
     let journal = Journal::create(&prepared.job_dir).map_err(CliError::files)?;
-    let mut reporters: Vec<Box<dyn Reporter>> = vec![
-        Box::new(JournalReporter::new(journal)),
-        Box::new(ConsoleLogReporter::new(Arc::clone(console))),
-    ];
+    let mut reporters: Vec<Box<dyn Reporter>> =
+        vec![Box::new(JournalReporter::new(journal)), Box::new(ConsoleLogReporter::new(Arc::clone(console)))];
+    // Before the outbox: whoever is told that a phase is over may look for its outputs.
+    reporters.extend(store.reporter());
     if let Some(outbox) = outbox {
         reporters.push(Box::new(OutboxReporter::new(outbox.clone(), prepared.job.clone(), prepared.runner)));
     }
@@ -107,15 +117,20 @@ fn reporters(
     Ok((reporters, table))
 }
 
-fn engine(home: &Home, prepared: Prepared, control: JobControl, policy: Arc<SitePolicy>) -> Engine {
+fn engine(
+    home: &Home,
+    prepared: Prepared,
+    control: JobControl,
+    records: Arc<dyn NodeRecords>,
+    policy: Arc<SitePolicy>,
+) -> Engine {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
     let connector = SshConnector::new(ssh_settings(home, &config));
     let mut ssh_keys = request.ssh_keys;
     let identities = config.autoexec.identities.iter().cloned();
     ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: None }));
-    let expansion =
-        if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
+    let expansion = if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
     let runners = ToolRunners::new(
         RunnerSettings {
             home: home.clone(),
@@ -162,7 +177,7 @@ fn engine(home: &Home, prepared: Prepared, control: JobControl, policy: Arc<Site
         plan,
         environment: JobEnvironment::new(prepared.environment),
         nodes: Box::new(prepared.nodes),
-        records: Arc::new(FileRecords::new(job_dir.clone())),
+        records,
         runners: Box::new(runners),
         logs: Box::new(FileLogs::new(job_dir, exec_user, LogClock::system())),
         services: Box::new(services),
@@ -187,7 +202,10 @@ fn ssh_settings(home: &Home, config: &crate::config::Config) -> SshSettings {
         read_timeout: Some(limits.read_timeout),
         write_timeout: limits.write_timeout,
         keepalive: Some(std::time::Duration::from_secs(15)),
-        known_hosts: limits.known_hosts.clone().unwrap_or_else(|| home.root().join("conf").join("known_hosts")),
+        known_hosts: limits
+            .known_hosts
+            .clone()
+            .unwrap_or_else(|| home.root().join("conf").join("known_hosts")),
         host_keys: match limits.host_keys {
             HostKeys::Tofu => HostKeyPolicy::TrustOnFirstUse,
             HostKeys::Strict => HostKeyPolicy::Strict,

@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use tokio::sync::{mpsc, watch};
 
 use crate::JobEnvironment;
-use crate::environment::JobVariables;
 use crate::dispatcher::{Dispatcher, Gate, Inbox, Input, ReleasedRound, Request, SchedulerMessage};
+use crate::environment::JobVariables;
 use crate::ports::{JobServices, NodeProvider, Reporter, Runners, UnitLogs};
 
 /// What does not change while a job runs.
