@@ -352,7 +352,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn hostile_datagrams_are_told_a_few_times_and_the_next_good_one_counts() {
         let mut run = start(no_documents());
-        for datagram in [b"".as_slice(), b"\xff\xfe", b"[]", b"{\"action\":\"reboot\"}", &vec![b'{'; 100_000]] {
+        for datagram in [b"".as_slice(), b"\xff\xfe", b"[]", b"{\"action\":\"reboot\"}", &vec![b'{'; 100_000]]
+        {
             run.send(datagram);
             match run.next().await {
                 Request::Message { level: Level::Error, text } => {

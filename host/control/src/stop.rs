@@ -31,9 +31,7 @@ pub enum Aborted {
 /// groups of its children, which would go on without it. Returns as soon as all are gone.
 pub fn abort(processes: &[JobProcess], patience: &Patience<'_>) -> Result<Aborted, ProcessError> {
     let started = Instant::now();
-    for process in processes {
-        process.signal(Signal::TERM)?;
-    }
+    signal_all(processes, Signal::TERM)?;
     let mut alive = wait_for_end(processes, Some(patience.look))?;
     while !alive.is_empty() && started.elapsed() < (patience.until_kill)() {
         alive = wait_for_end(processes, Some(patience.look))?;
@@ -45,6 +43,12 @@ pub fn abort(processes: &[JobProcess], patience: &Patience<'_>) -> Result<Aborte
     let killed = pids(&alive);
     let left = wait_for_end(processes, Some(patience.after_kill))?;
     Ok(if left.is_empty() { Aborted::Killed(killed) } else { Aborted::Alive(pids(&left)) })
+}
+
+/// One that may not be signalled does not keep the others from being.
+fn signal_all(processes: &[JobProcess], signal: Signal) -> Result<(), ProcessError> {
+    let results: Vec<_> = processes.iter().map(|process| process.signal(signal)).collect();
+    results.into_iter().collect()
 }
 
 fn pids(processes: &[&JobProcess]) -> Vec<u32> {
@@ -66,9 +70,7 @@ fn kill(processes: &[&JobProcess]) -> Result<(), ProcessError> {
 
 /// Sends USR1 once to all processes and waits for their end, however long their running operations take.
 pub fn pause(processes: &[JobProcess]) -> Result<(), ProcessError> {
-    for process in processes {
-        process.signal(Signal::USR1)?;
-    }
+    signal_all(processes, Signal::USR1)?;
     wait_for_end(processes, None).map(drop)
 }
 
