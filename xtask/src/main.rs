@@ -1,5 +1,7 @@
 //! Developer commands: `cargo xtask <command>`. Each has a module of its own.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod bench;
@@ -36,8 +38,19 @@ enum Command {
     Guests(guests::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not as `main` would print it: a failed test run is no occasion for a backtrace.
+            step::say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(options) => demo::run(&options),
         Command::Prepare => test_suite::prepare(),
         Command::Test(options) => test_suite::run(&options),
