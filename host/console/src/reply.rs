@@ -62,6 +62,14 @@ impl Reply {
         decode(&endpoint, &self.into_text()?)
     }
 
+    /// `Return` as `T`; none when the server has nothing to say: it leaves null members out.
+    pub(crate) fn decode_optional<T: DeserializeOwned>(self) -> Result<Option<T>, ConsoleError> {
+        match &self.result {
+            Some(text) => decode(&self.endpoint, text.get()),
+            None => Ok(None),
+        }
+    }
+
     /// `Return` as `T`, if there is one of that shape.
     pub(crate) fn decode_if_any<T: DeserializeOwned>(self) -> Option<T> {
         serde_json::from_str(self.result?.get()).ok()

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use autoexec_console::{Callback, ConsoleClient, JobStatusUpdate, UnixTime};
 use autoexec_events::{ExitCode, Level};
-use autoexec_model::{JobStatus, RunnerId};
+use autoexec_model::JobStatus;
 use autoexec_report::logfile::ConsoleLog;
-use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
 use super::server;
 use super::target::TargetJob;
 use crate::CliError;
-use crate::run::{merged, outbox, runner_id, runtime, tenant_before_params};
+use crate::run::{outbox, runtime};
 
 /// The runner waits for the mode to end; what is not delivered by then is kept for the next process of the job.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -47,33 +46,14 @@ fn send(job: &TargetJob, status: JobStatus) -> Result<u64, CliError> {
     if job.flags.devmode {
         return Ok(0);
     }
-    let inherited = std::env::var("PASSTHROUGH_ENV").ok();
-    let given =
-        job.flags.pass_through(inherited.as_deref()).map_err(|text| CliError::new(ExitCode::Usage, text))?;
-    let params = job.params();
-    let tenant = params.as_ref().and_then(|params| params.tenant.clone());
-    let tenant = tenant.unwrap_or_else(|| tenant_before_params(&given));
-    let stored = params.as_ref().map(|params| params.pass_through.clone()).unwrap_or_default();
-    let pass_through = with_runner_id(merged(&stored, &given));
-    let client = server::client(&job.home, tenant, pass_through)?;
-    let update = JobStatusUpdate {
-        job: params.and_then(|params| params.job).unwrap_or_else(|| job.id.clone()),
-        time: UnixTime::now(),
-        status,
-    };
+    let (client, known_as) = server::client_of(job)?;
+    let update = JobStatusUpdate { job: known_as, time: UnixTime::now(), status };
     runtime()?.block_on(async {
         match &job.console {
             Some(console) => deliver(job, &client, console, update).await,
             None => client.job_status(&update).await.map(|()| 0).map_err(CliError::server),
         }
     })
-}
-
-/// The server needs `runnerId` to know whose phases are meant.
-fn with_runner_id(mut pass_through: Map<String, Value>) -> Map<String, Value> {
-    let RunnerId(runner) = runner_id(&pass_through);
-    pass_through.entry("runnerId").or_insert_with(|| runner.into());
-    pass_through
 }
 
 /// Through the outbox: what the ended process left comes first, or its late "running" would be the last word.

@@ -79,13 +79,13 @@ pub struct GlobalParameter {
 }
 
 impl ConsoleClient {
-    /// Asks where the shared MongoDB is; none in devmode.
+    /// Asks where the shared MongoDB is; none in devmode, and where the server has none to name.
     pub async fn mongo_settings(&self) -> Result<Option<MongoSource>, ConsoleError> {
         if self.is_silent(Call::MongoSettings) {
             return Ok(None);
         }
-        let found: MongoReturn = self.get_json(Call::MongoSettings).await?.decode()?;
-        Ok(Some(MongoSource {
+        let found: Option<MongoReturn> = self.get_json(Call::MongoSettings).await?.decode_optional()?;
+        Ok(found.map(|found| MongoSource {
             host: found.host,
             database: found.database,
             username: found.username.unwrap_or_default(),
