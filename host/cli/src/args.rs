@@ -376,7 +376,9 @@ fn complain(error: &clap::Error) -> ExitCode {
 fn exit_codes() -> String {
     let mut text = String::from("Exit codes:\n");
     for code in ExitCode::ALL {
-        text.push_str(&format!("  {:>3}  {}\n", code.code(), code.meaning()));
+        // Writing to a string cannot fail.
+        let _ =
+            std::fmt::Write::write_fmt(&mut text, format_args!("  {:>3}  {}\n", code.code(), code.meaning()));
     }
     text
 }

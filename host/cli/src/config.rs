@@ -143,10 +143,10 @@ impl Default for AutoexecConfig {
     fn default() -> Self {
         Self {
             keep_failed_directory: false,
-            longest_wait: Duration::from_secs(86_400),
-            connect_timeout: Duration::from_secs(60),
-            read_timeout: Duration::from_secs(3600),
-            write_timeout: Duration::from_secs(60),
+            longest_wait: Duration::from_hours(24),
+            connect_timeout: Duration::from_mins(1),
+            read_timeout: Duration::from_hours(1),
+            write_timeout: Duration::from_mins(1),
             deploy_encodings: String::new(),
             host_keys: HostKeys::Tofu,
             known_hosts: None,
@@ -154,7 +154,7 @@ impl Default for AutoexecConfig {
             max_connections: 256,
             live_shell: false,
             shell_in_setenv: false,
-            outbox_wait: Duration::from_secs(3600),
+            outbox_wait: Duration::from_hours(1),
         }
     }
 }
@@ -378,7 +378,7 @@ fn hide_plain_secrets(text: &str, config: &Config) -> Option<String> {
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
         if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name.trim().to_owned();
+            name.trim().clone_into(&mut section);
         }
         match hidden_line(&section, line, config) {
             Some(hidden) => {

@@ -1,5 +1,7 @@
 //! Signals of a running job (`spec/cli.md` §1.5).
 
+use std::fmt::Write;
+
 use autoexec_engine::Request;
 use autoexec_events::{ExitCode, Level, StopReason};
 use nix::sys::signal::{SigSet, Signal as Number};
@@ -86,7 +88,8 @@ fn tasks() -> String {
     for entry in entries.flatten() {
         let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
         let (name, place) = (read("comm"), read("wchan"));
-        text.push_str(&format!("\n{} {} {}", entry.file_name().display(), name.trim(), place.trim()));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{} {} {}", entry.file_name().display(), name.trim(), place.trim());
     }
     text
 }

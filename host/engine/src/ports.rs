@@ -89,6 +89,8 @@ pub trait JobServices: Send + Sync {
 pub struct ToolInfo {
     /// May it run again when nobody knows whether it took effect?
     pub rerun: Rerun,
+    /// Whether it is a component, held to a policy.
+    pub is_component: bool,
 }
 
 /// Everything about a unit that its runner may need.

@@ -103,5 +103,5 @@ impl Reporter for OutboxReporter {
 }
 
 fn unix_time(at: Timestamp) -> UnixTime {
-    at.try_into().map_or_else(|_| UnixTime::now(), |time: std::time::SystemTime| UnixTime::from(time))
+    UnixTime::from(std::time::SystemTime::from(at))
 }

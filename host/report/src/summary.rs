@@ -1,5 +1,6 @@
 //! What became of every node in every phase, for the table at the end.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use autoexec_engine::ports::{ReportError, Reporter};
@@ -79,10 +80,8 @@ impl SummaryTable {
         }
         let mut text = table.to_string();
         if shown < total {
-            text.push_str(&format!(
-                "\n{} of {total} nodes shown: those that did not succeed come first",
-                shown
-            ));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n{shown} of {total} nodes shown: only those that did not succeed");
         }
         text
     }

@@ -51,7 +51,7 @@ impl Terminal {
     fn show(&mut self, event: &RunEvent) {
         match event {
             RunEvent::PhaseStarted { position, nodes, width } => {
-                self.start_phase(&position.phase, *nodes, *width)
+                self.start_phase(&position.phase, *nodes, *width);
             }
             RunEvent::OperationStarted { phase, node, operation, .. } => {
                 if let Some(bar) = self.phases.get(phase) {

@@ -57,8 +57,9 @@ impl Catalog {
         let descriptor: Value = serde_json::from_slice(&text).unwrap_or_default();
         match descriptor.get("rerun") {
             None | Some(Value::Null) => Ok(Rerun::default()),
-            Some(word) => serde_json::from_value(word.clone())
-                .map_err(|_| format!("{}: `rerun` must be safe, probe or once, not {word}", Path::new(&name).display())),
+            Some(word) => serde_json::from_value(word.clone()).map_err(|_| {
+                format!("{}: `rerun` must be safe, probe or once, not {word}", Path::new(&name).display())
+            }),
         }
     }
 

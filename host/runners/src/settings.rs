@@ -89,13 +89,17 @@ impl Runners for ToolRunners {
 
     fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, String> {
         if call.script.is_some() {
-            return self.shared.scripts.script(operation).map(|_| ToolInfo { rerun: Rerun::Safe });
+            return self
+                .shared
+                .scripts
+                .script(operation)
+                .map(|_| ToolInfo { rerun: Rerun::Safe, is_component: false });
         }
-        let rerun = match self.shared.catalog.find(operation)? {
-            Found::Component(path) => self.shared.rerun_of(&operation.name, &path)?,
-            Found::Program(path) | Found::Remote(path) => self.shared.catalog.rerun_of(&path)?,
+        let (rerun, is_component) = match self.shared.catalog.find(operation)? {
+            Found::Component(path) => (self.shared.rerun_of(&operation.name, &path)?, true),
+            Found::Program(path) | Found::Remote(path) => (self.shared.catalog.rerun_of(&path)?, false),
         };
-        Ok(ToolInfo { rerun })
+        Ok(ToolInfo { rerun, is_component })
     }
 
     fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner> {

@@ -69,7 +69,6 @@ async fn listen(
 ) {
     while let Some(event) = events.recv().await {
         match event {
-            OutboxEvent::Delivered { .. } => {}
             OutboxEvent::PeerFailed { phase } => {
                 // After the run there is nothing left to stop.
                 let _ = requests.send(Request::PeerFailed(phase)).await;
@@ -83,7 +82,7 @@ async fn listen(
                     ),
                 );
             }
-            OutboxEvent::Retrying { .. } => {}
+            OutboxEvent::Delivered { .. } | OutboxEvent::Retrying { .. } => {}
             OutboxEvent::Rejected { summary, message, .. } => {
                 say(
                     &console,

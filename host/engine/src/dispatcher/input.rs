@@ -109,6 +109,8 @@ pub(crate) enum UnitMessageKind {
         value: Secret,
         hidden: bool,
     },
+    /// The plugin that waited for a person has ended.
+    Answered,
     /// Nobody knows whether an operation took effect and a person has to decide.
     UnknownOutcome,
     Finished {

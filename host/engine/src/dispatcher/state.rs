@@ -289,6 +289,7 @@ impl RunState {
             UnitMessageKind::Export { name, value, hidden } => {
                 vec![RunEvent::VariableExported { name, value, hidden }]
             }
+            UnitMessageKind::Answered => self.wait_input(&position.phase, node.resource, None),
             UnitMessageKind::UnknownOutcome => {
                 self.unknown += 1;
                 Vec::new()

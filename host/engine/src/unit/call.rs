@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{Flow, Unit, blocking, millis, native, operation_ref, unless_stopped};
 use crate::dispatcher::{UnitMessageKind, UnitRequest};
-use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, UnitLog};
+use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, ToolInfo, UnitLog};
 
 /// What became of an operation before `failIgnore` and stops are looked at.
 enum Done {
@@ -23,6 +23,8 @@ enum Done {
     Stopped {
         proved_dead: bool,
     },
+    /// It could not be followed to its end: not started, or the connection was lost.
+    OutOfSight(String),
     /// A person has to decide whether it took effect.
     Unknown,
 }
@@ -113,7 +115,7 @@ impl Unit<'_> {
         }
         let tool = self.teller.shared.runners.tool(operation, call);
         if operation.place == Place::Native
-            && let Some(done) = self.try_native(operation, call, inputs, tool.is_ok()).await
+            && let Some(done) = self.try_native(operation, call, inputs, tool.as_ref().ok()).await
         {
             return done;
         }
@@ -123,20 +125,28 @@ impl Unit<'_> {
         };
         match self.decide(operation, tool.rerun) {
             OperationDecision::AskPerson | OperationDecision::Probe => Done::Unknown,
-            OperationDecision::Run | OperationDecision::Skip => self.run_tool(operation, call, inputs).await,
+            OperationDecision::Run | OperationDecision::Skip => {
+                let done = self.run_tool(operation, call, inputs).await;
+                // Ended by us or out of sight, it may have taken effect half, and must not be taken for a failure
+                // that may simply be run again.
+                self.effect_unknown = tool.rerun != Rerun::Safe
+                    && self.has_started
+                    && matches!(done, Done::Stopped { .. } | Done::OutOfSight(_));
+                done
+            }
         }
     }
 
-    /// Runs a built-in operation; `None` when there is none of that name. An installed tool wins over the
-    /// built-in extractors, so that a site can replace them.
+    /// Runs a built-in operation; `None` when there is none of that name. An installed component wins, so that a
+    /// site can replace the extractors; the programs of an old plugin tree do not, since they need its MongoDB.
     async fn try_native(
         &mut self,
         operation: &Operation,
         call: &Call,
         inputs: &Inputs,
-        is_installed: bool,
+        installed: Option<&ToolInfo>,
     ) -> Option<Done> {
-        if is_installed {
+        if installed.is_some_and(|tool| tool.is_component) {
             return None;
         }
         let native = match NativeOp::from_operation(operation.name.tool(), inputs) {
@@ -168,6 +178,7 @@ impl Unit<'_> {
         self.state.operations.insert(key, OpStatus::Running);
         self.state.current_op = Some(operation.id.clone());
         self.state.op_pid = None;
+        self.has_started = false;
         self.save_state();
         self.teller.tell(UnitMessageKind::Prepared(operation_ref(operation)));
     }
@@ -196,7 +207,7 @@ impl Unit<'_> {
                 Done::Failed(format!("Operation {} was ended by signal {signal}.", operation.id))
             }
             OperationExit::Stopped { proved_dead } => Done::Stopped { proved_dead },
-            OperationExit::Error(problem) => Done::Failed(problem),
+            OperationExit::Error(problem) => Done::OutOfSight(problem),
         }
     }
 
@@ -229,8 +240,12 @@ impl Unit<'_> {
             self.record_start(operation, pid);
         }
         while let Ok(request) = self.requests.try_recv() {
-            let UnitRequest::Interact(_) = &request;
             self.take_request(request);
+        }
+        if self.state.interact.is_some() {
+            // The plugin ended without taking its question back.
+            self.take_request(UnitRequest::Interact(None));
+            self.teller.tell(UnitMessageKind::Answered);
         }
         self.runner = Some(runner);
         end
@@ -238,6 +253,7 @@ impl Unit<'_> {
 
     fn record_start(&mut self, operation: &Operation, pid: Option<u32>) {
         self.state.op_pid = pid;
+        self.has_started = true;
         self.save_state();
         self.teller.tell(UnitMessageKind::Started { operation: operation_ref(operation), pid });
     }
@@ -253,6 +269,7 @@ impl Unit<'_> {
     fn conclude(&mut self, operation: &Operation, done: Done, started: Instant) -> Flow {
         let (status, flow) = self.judge(operation, done);
         let recorded = match status {
+            _ if std::mem::take(&mut self.effect_unknown) => OpStatus::Unknown,
             // Stored so, an ignored failure runs again when the node does (`spec/execution.md` §6.7, 9).
             OpStatus::Ignored | OpStatus::Aborted => OpStatus::Failed,
             other => other,
@@ -288,7 +305,7 @@ impl Unit<'_> {
                 self.warn(text);
                 (OpStatus::Aborted, Flow::End(NodeStatus::Aborted))
             }
-            Done::Failed(text) => {
+            Done::Failed(text) | Done::OutOfSight(text) => {
                 if !text.is_empty() {
                     self.error(&text);
                 }

@@ -154,7 +154,20 @@ async fn start(teller: &Teller, node: Node, permission: Permission, started: Ins
 fn fail_without_log(teller: &Teller, text: &str) {
     teller.message(Level::Error, format!("Node({}) can not be run: {text}", teller.node.resource));
     let status = NodeStatus::Failed;
+    record_failure(teller);
     teller.tell(UnitMessageKind::Status { status, fail_ignored: false, warnings: 1 });
+}
+
+/// The file should say what the server hears. It may be the very file that cannot be written: then the message above
+/// has to do.
+fn record_failure(teller: &Teller) {
+    let (phase, node) = (&teller.phase.position.phase, identity(&teller.node));
+    let records = &teller.shared.records;
+    let mut state = records.load_state(phase, &node).ok().and_then(Loaded::found).unwrap_or_default();
+    state.status = NodeStatus::Failed;
+    if let Err(error) = records.save_state(phase, &node, &state) {
+        tracing::error!("{error}");
+    }
 }
 
 /// What a unit may do with its node, and the lock that keeps other processes away meanwhile.
@@ -235,6 +248,10 @@ struct Unit<'a> {
     /// Status of the previous operation, for `native/extractprestepstatus`.
     previous: Option<OpStatus>,
     any_ignored: bool,
+    /// The process or call of the present operation was started.
+    has_started: bool,
+    /// Nobody knows whether the operation that just ended took effect, and its tool must not simply run again.
+    effect_unknown: bool,
     /// Variables that an operation of this run set. Only these are saved: another phase that runs side by side
     /// may have saved newer values of the rest.
     changed: BTreeSet<String>,
@@ -288,6 +305,8 @@ impl<'a> Unit<'a> {
             variables,
             previous: None,
             any_ignored: false,
+            has_started: false,
+            effect_unknown: false,
             changed: BTreeSet::new(),
             iteration: None,
         })
