@@ -483,12 +483,25 @@ db.password=
             ),
             ("[autoexec]\nssh.hostkeys = maybe\n", "`ssh.hostkeys` must be tofu, strict or accept"),
             ("[server]\npassword.key = {ENCRYPTED}zz\n", "`password.key` can not be decrypted"),
+            ("[autoexec]\ndb.password = {ENCRYPTED}zz\n", "`db.password` can not be decrypted"),
+            ("[autoexec]\ndb.maxPoolSize = many\n", "`db.maxPoolSize` must be a whole number"),
             ("[server]\nhunter2\n", "config.ini, line 2: "),
             ("[autoexec]\nhunter2\nrexec.readTimeout = 5\n", "config.ini, line 2: not `key = value`"),
         ] {
             let error = Config::parse(text, "config.ini").unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_database_is_read_with_its_password() {
+        let text = "[server]\npassword.key = k3y-for-tests-0123456789abcdefgh\n[autoexec]\ndb.url = mongodb://db1/?a=b\n\
+            db.name = jobs\ndb.username = app\ndb.password = {ENCRYPTED}d94cf101ca62a06c8680c8\ndb.maxPoolSize = -1\n";
+        let db = Config::parse(text, "config.ini").unwrap().db;
+        assert_eq!((db.url.expose(), db.name.as_str()), ("mongodb://db1/?a=b", "jobs"));
+        assert_eq!((db.username.as_str(), db.password.expose()), ("app", "s3cret-Pa55"));
+        assert_eq!(db.max_pool_size, -1);
+        assert!(Config::parse("[autoexec]\n", "config.ini").unwrap().db.url.expose().is_empty());
     }
 
     #[test]

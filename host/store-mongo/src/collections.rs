@@ -9,8 +9,8 @@ use mongodb::Database;
 use mongodb::error::Error;
 
 use crate::MongoError;
-use crate::document::{Collection, Key};
-use crate::queue::{Batch, Upsert};
+use crate::document::Collection;
+use crate::queue::{Batch, Write};
 
 /// Longest wait for one request, after which the connection is as good as gone. The driver itself has no limit for a
 /// server that stays silent.
@@ -105,12 +105,8 @@ impl Collections {
         Ok(refused)
     }
 
-    async fn request(
-        &self,
-        collection: Collection,
-        writes: &[(Key, Upsert)],
-    ) -> Result<Vec<Refused>, MongoError> {
-        let updates = writes.iter().map(|(_, upsert)| {
+    async fn request(&self, collection: Collection, writes: &[Write]) -> Result<Vec<Refused>, MongoError> {
+        let updates = writes.iter().map(|Write { upsert, .. }| {
             let set = doc! { "$set": upsert.fields.clone() };
             Bson::Document(doc! { "q": upsert.filter.clone(), "u": set, "upsert": true })
         });

@@ -1,7 +1,7 @@
 //! What is to be written: of each document only its latest state, oldest change first.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use bson::Document;
 
@@ -20,26 +20,49 @@ pub(crate) struct Upsert {
     pub(crate) bytes: usize,
 }
 
+/// A document that is not written yet.
+#[derive(Debug)]
+struct Waiting {
+    /// Number of the oldest change in it.
+    since: u64,
+    upsert: Upsert,
+}
+
+/// A document that is taken out of the queue to be written.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) key: Key,
+    pub(crate) upsert: Upsert,
+    since: u64,
+}
+
 /// Documents of one collection that are written in one request.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) collection: Collection,
-    pub(crate) writes: Vec<(Key, Upsert)>,
+    pub(crate) writes: Vec<Write>,
 }
 
 /// The queue. A document is in it at most once, and once more while an older state of it is being written.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     order: HashMap<Collection, VecDeque<Key>>,
-    waiting: HashMap<Key, Upsert>,
-    being_written: HashSet<Key>,
+    waiting: HashMap<Key, Waiting>,
+    being_written: HashMap<Key, u64>,
+    changes: u64,
 }
 
 impl Queue {
     /// Adds the latest state of a document; an older one that waits is forgotten.
     pub(crate) fn push(&mut self, key: Key, upsert: Upsert) {
-        if self.waiting.insert(key.clone(), upsert).is_none() {
-            self.order.entry(key.collection()).or_default().push_back(key);
+        self.changes += 1;
+        match self.waiting.entry(key) {
+            Entry::Occupied(mut place) => place.get_mut().upsert = upsert,
+            Entry::Vacant(place) => {
+                let key = place.key().clone();
+                self.order.entry(key.collection()).or_default().push_back(key);
+                place.insert(Waiting { since: self.changes, upsert });
+            }
         }
     }
 
@@ -49,7 +72,7 @@ impl Queue {
         for collection in Collection::ALL {
             let writes = self.take_of(collection);
             if !writes.is_empty() {
-                self.being_written.extend(writes.iter().map(|(key, _)| key.clone()));
+                self.being_written.extend(writes.iter().map(|write| (write.key.clone(), write.since)));
                 batches.push(Batch { collection, writes });
             }
             if self.order.get(&collection).is_some_and(|order| !order.is_empty()) {
@@ -59,25 +82,25 @@ impl Queue {
         batches
     }
 
-    fn take_of(&mut self, collection: Collection) -> Vec<(Key, Upsert)> {
+    fn take_of(&mut self, collection: Collection) -> Vec<Write> {
         let (mut writes, mut bytes) = (Vec::new(), 0);
         let Some(order) = self.order.get_mut(&collection) else { return writes };
         while let Some(key) = order.front() {
-            let next = self.waiting.get(key).map_or(0, |upsert| upsert.bytes);
+            let next = self.waiting.get(key).map_or(0, |waiting| waiting.upsert.bytes);
             if writes.len() >= BATCH_DOCUMENTS || (!writes.is_empty() && bytes + next > BATCH_BYTES) {
                 break;
             }
             bytes += next;
             let taken = order.pop_front().and_then(|key| self.waiting.remove_entry(&key));
-            writes.extend(taken);
+            writes.extend(taken.map(|(key, Waiting { since, upsert })| Write { key, upsert, since }));
         }
         writes
     }
 
     /// What was taken is written, or given up.
     pub(crate) fn done(&mut self, batch: &Batch) {
-        for (key, _) in &batch.writes {
-            self.being_written.remove(key);
+        for write in &batch.writes {
+            self.being_written.remove(&write.key);
         }
     }
 
@@ -85,22 +108,32 @@ impl Queue {
     pub(crate) fn put_back(&mut self, batch: Batch) {
         self.done(&batch);
         let order = self.order.entry(batch.collection).or_default();
-        for (key, upsert) in batch.writes.into_iter().rev() {
-            if let Entry::Vacant(place) = self.waiting.entry(key) {
-                order.push_front(place.key().clone());
-                place.insert(upsert);
+        for Write { key, upsert, since } in batch.writes.into_iter().rev() {
+            match self.waiting.entry(key) {
+                // The newer state holds the older change too.
+                Entry::Occupied(mut newer) => newer.get_mut().since = since,
+                Entry::Vacant(place) => {
+                    order.push_front(place.key().clone());
+                    place.insert(Waiting { since, upsert });
+                }
             }
         }
     }
 
     /// Whether a document waits or is being written.
     pub(crate) fn holds(&self, key: &Key) -> bool {
-        self.waiting.contains_key(key) || self.being_written.contains(key)
+        self.waiting.contains_key(key) || self.being_written.contains_key(key)
     }
 
-    /// How many documents wait or are being written.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.being_written.len()
+    /// Number of the last change.
+    pub(crate) fn last_change(&self) -> u64 {
+        self.changes
+    }
+
+    /// How many documents have a change up to that number that is not written.
+    pub(crate) fn behind(&self, change: u64) -> usize {
+        let waiting = self.waiting.values().map(|waiting| waiting.since);
+        waiting.chain(self.being_written.values().copied()).filter(|since| *since <= change).count()
     }
 
     /// Whether nothing waits; something may be being written.
@@ -129,7 +162,11 @@ mod tests {
     }
 
     fn written(batch: &Batch) -> Vec<(Key, i32)> {
-        batch.writes.iter().map(|(key, upsert)| (key.clone(), upsert.fields.get_i32("n").unwrap())).collect()
+        batch
+            .writes
+            .iter()
+            .map(|write| (write.key.clone(), write.upsert.fields.get_i32("n").unwrap()))
+            .collect()
     }
 
     #[test]
@@ -138,16 +175,16 @@ mod tests {
         for (key, state) in [(output(1), 1), (output(2), 1), (output(1), 2), (status(1), 7)] {
             queue.push(key, upsert(state, 10));
         }
-        assert_eq!(queue.len(), 3);
+        assert_eq!(queue.behind(u64::MAX), 3);
         let batches = queue.take();
         assert_eq!(batches.len(), 2, "outputs, then statuses");
         assert_eq!(written(&batches[0]), [(output(1), 2), (output(2), 1)]);
         assert_eq!(written(&batches[1]), [(status(1), 7)]);
-        assert!(queue.is_taken() && queue.len() == 3 && queue.holds(&output(2)));
+        assert!(queue.is_taken() && queue.behind(u64::MAX) == 3 && queue.holds(&output(2)));
         for batch in &batches {
             queue.done(batch);
         }
-        assert!(queue.len() == 0 && !queue.holds(&output(2)));
+        assert!(queue.behind(u64::MAX) == 0 && !queue.holds(&output(2)));
     }
 
     #[test]
@@ -158,9 +195,29 @@ mod tests {
         let batch = queue.take().remove(0);
         queue.push(output(3), upsert(1, 10));
         queue.push(output(2), upsert(2, 10));
-        assert_eq!(queue.len(), 4, "one state is being written, a newer one waits");
+        assert_eq!(queue.behind(u64::MAX), 4, "one state is being written, a newer one waits");
         queue.put_back(batch);
         assert_eq!(written(&queue.take()[0]), [(output(1), 1), (output(3), 1), (output(2), 2)]);
+    }
+
+    #[test]
+    fn whoever_waits_waits_for_the_changes_before_and_for_no_later_one() {
+        let mut queue = Queue::default();
+        queue.push(output(1), upsert(1, 10));
+        queue.push(output(2), upsert(1, 10));
+        let mark = queue.last_change();
+        queue.push(output(1), upsert(2, 10));
+        queue.push(output(3), upsert(1, 10));
+        assert_eq!(queue.behind(mark), 2);
+        let batch = queue.take().remove(0);
+        queue.push(output(2), upsert(2, 10));
+        assert_eq!(queue.behind(mark), 2, "what is being written is not written");
+        queue.put_back(batch);
+        assert_eq!(queue.behind(mark), 2, "the newer state has the older change in it");
+        let batch = queue.take().remove(0);
+        queue.push(output(2), upsert(3, 10));
+        queue.done(&batch);
+        assert_eq!((queue.behind(mark), queue.behind(u64::MAX)), (0, 1));
     }
 
     #[test]
@@ -172,7 +229,7 @@ mod tests {
         queue.push(status(1), upsert(1, 1));
         for expected in [output(1), output(2), output(3)] {
             let batches = queue.take();
-            assert_eq!(batches[0].writes[0].0, expected);
+            assert_eq!(batches[0].writes[0].key, expected);
             assert_eq!(batches[0].writes.len(), 1);
             assert_eq!(
                 batches.len() == 2,

@@ -99,8 +99,10 @@ impl Writer {
         self.shared.hurry.notify_one();
         blocking(|| {
             let queue = self.shared.queue();
-            let waited = self.shared.progress.wait_timeout_while(queue, limit, |queue| queue.len() > 0);
-            waited.unwrap_or_else(PoisonError::into_inner).0.len()
+            let mark = queue.last_change();
+            let waited =
+                self.shared.progress.wait_timeout_while(queue, limit, |queue| queue.behind(mark) > 0);
+            waited.unwrap_or_else(PoisonError::into_inner).0.behind(mark)
         })
     }
 }
@@ -156,8 +158,8 @@ async fn write_all(
 
 fn give_up(shared: &Shared, batch: &Batch, refused: &[Refused]) {
     for refused in refused {
-        if let Some((key, _)) = batch.writes.get(refused.index) {
-            leave(&shared.warn, key, &refused.reason);
+        if let Some(write) = batch.writes.get(refused.index) {
+            leave(&shared.warn, &write.key, &refused.reason);
         }
     }
 }
@@ -171,7 +173,7 @@ struct Trouble {
 impl Trouble {
     fn met(&mut self, shared: &Shared, reason: &str) {
         if self.pause.is_none() {
-            let waiting = shared.queue().len();
+            let waiting = shared.queue().behind(u64::MAX);
             (shared.warn)(&format!(
                 "{waiting} change(s) of this job wait to be written, the files of this runner have them: {reason}"
             ));

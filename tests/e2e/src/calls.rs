@@ -7,10 +7,6 @@
 use autoexec_test_support::server::{Call, CallName};
 use serde_json::{Map, Value};
 
-/// Calls that are left out of every comparison. The executor keeps its documents in files and does not ask for the
-/// Mongo settings yet; when it does, this list becomes empty and line 2 of §6.9 is compared.
-pub const NOT_COMPARED: [CallName; 1] = [CallName::MongoSettings];
-
 /// Members that stand in every body and are checked once per call instead of being printed.
 const IN_EVERY_BODY: [&str; 3] = ["jobId", "time", "passThroughEnv"];
 
@@ -51,7 +47,7 @@ impl Line {
 /// The calls as lines in canonical order. Calls that were answered with a failure on purpose are left out: they are
 /// attempts, not deliveries.
 pub fn lines(calls: &[Call], job: &str) -> Vec<Line> {
-    let compared = calls.iter().filter(|call| !NOT_COMPARED.contains(&call.name) && call.failure.is_none());
+    let compared = calls.iter().filter(|call| call.failure.is_none());
     let lines: Vec<Line> = compared.map(|call| line(call, job)).collect();
     let mut ordered = Vec::new();
     for segment in lines.split_inclusive(|line| line.place == Place::Barrier) {
@@ -103,7 +99,9 @@ fn place(call: &Call, body: &Map<String, Value>) -> Place {
             Some("phase") => Place::Phase(call.query_value("phase").unwrap_or_default()),
             _ => Place::Barrier,
         },
-        CallName::Parameters | CallName::NextGroup | CallName::JobStatus => Place::Barrier,
+        CallName::Parameters | CallName::MongoSettings | CallName::NextGroup | CallName::JobStatus => {
+            Place::Barrier
+        }
         _ => Place::Aside,
     }
 }
@@ -166,7 +164,12 @@ fn complaint(call: &Call, body: &Map<String, Value>, job: &str) -> String {
     };
     let has_job = !matches!(
         call.name,
-        CallName::File | CallName::DeployIds | CallName::RunnerGroup | CallName::Register | CallName::CleanUp
+        CallName::File
+            | CallName::MongoSettings
+            | CallName::DeployIds
+            | CallName::RunnerGroup
+            | CallName::Register
+            | CallName::CleanUp
     );
     if has_job && sent.as_deref() != Some(job) {
         wrong.push(format!(" WRONG-JOB={sent:?}"));
