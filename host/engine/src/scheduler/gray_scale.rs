@@ -59,7 +59,7 @@ async fn start_phases(
             total_nodes: list.header.total_count,
         };
         let position = running.position.clone();
-        let width = if phase.phase.kind.is_local() { 1 } else { rounds.width() };
+        let (nodes, width) = if phase.phase.kind.is_local() { (1, 1) } else { (nodes, rounds.width()) };
         feeders.push(Feeder::start(shared, running, nodes, width));
         if let Some(Err(text)) = shared.while_open(shared.runners.prepare(phase)).await {
             shared.tell(SchedulerMessage::PhaseBroken { position, text });

@@ -60,7 +60,8 @@ async fn run_phase(shared: Arc<Shared>, group: GroupNo, phase: PlannedPhase, lis
         nodes_path: list.path,
         total_nodes: list.header.total_count,
     };
-    let mut feeder = Feeder::start(&shared, running, total_nodes, width);
+    let fed = if running.phase.phase.kind.is_local() { 1 } else { total_nodes };
+    let mut feeder = Feeder::start(&shared, running, fed, width);
     let planned = Arc::clone(&feeder.phase().phase);
     // After a stop the phase goes on to its end: its nodes are counted as not run.
     if let Some(Err(text)) = shared.while_open(shared.runners.prepare(&planned)).await {
