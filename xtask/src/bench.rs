@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::stage::{self, Profile};
+use crate::stage::{self, Profile, StagedHome};
 use crate::{guests, packages, step, workspace};
 
 mod document;
@@ -53,19 +53,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     guests::run(&guests::Options::default())?;
     let program = options.program.clone().map_or_else(|| stage::build(Profile::Release), Ok)?;
     let topics = if options.topics.is_empty() { Topic::value_variants() } else { &options.topics };
+    // One home for all: removing one would slow down what is measured next (see `job`).
+    let home = StagedHome::new(&program, &["demo/hello"])?;
     let before = machine::load();
     let mut report = String::new();
     for topic in topics {
         let table = match topic {
-            Topic::Startup => startup::measure(&program, options.runs),
-            Topic::Wasm => wasm::measure(&program, options.runs),
-            Topic::Native => native::measure(&program, options.runs),
-            Topic::Ssh => ssh::measure(&program, options.runs),
+            Topic::Startup => startup::measure(&home, options.runs),
+            Topic::Wasm => wasm::measure(&home, options.runs),
+            Topic::Native => native::measure(&home, options.runs),
+            Topic::Ssh => ssh::measure(&home, options.runs),
         }?;
         step::print(&table);
         let _ = writeln!(report, "{table}");
     }
-    let facts = machine::facts(&before, options.runs)?;
+    let facts = machine::facts(&before, options.runs, options.program.as_deref())?;
     step::print(&facts);
     if options.write {
         let path = workspace::root()?.join("docs/performance.md");

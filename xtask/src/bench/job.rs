@@ -1,5 +1,7 @@
 //! Jobs to measure: parameters and nodes as the server would send them, run without one.
 
+use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::stage::StagedHome;
 
-const JOB: &str = "7000";
-
-/// A job that can be run any number of times, each time as new.
+/// A job that can be run any number of times, each time under an id of its own: ext4 is slow at creating files for some
+/// seconds after as many were deleted, so that a job directory that is cleared before each run would be measured instead.
 pub(super) struct BenchJob<'a> {
     home: &'a StagedHome,
+    name: String,
+    runs: Cell<u32>,
     params: PathBuf,
     nodes: PathBuf,
 }
@@ -60,43 +63,46 @@ impl<'a> BenchJob<'a> {
         let phase = json!({"phaseName": "work", "phaseType": phase_type, "operations": operations});
         let group = json!({"groupNo": 0, "execStrategy": "oneShot", "roundCount": rounds, "phases": [phase]});
         let groups = if operations.is_empty() { json!([]) } else { json!([group]) };
-        let params = json!({"jobId": JOB, "tenant": "bench", "roundCount": rounds, "runFlow": groups});
+        let params = json!({"tenant": "bench", "roundCount": rounds, "runFlow": groups});
         Ok(Self {
             home,
+            name: name.to_owned(),
+            runs: Cell::new(0),
             params: home.write(&format!("{name}.params.json"), &params.to_string(), 0o600)?,
             nodes: home.write(&format!("{name}.nodes.json"), &nodes.file(), 0o600)?,
         })
     }
 
-    /// The command that runs it. `program` may be a wrapper that is given the real one.
-    fn arguments(&self) -> Vec<std::ffi::OsString> {
-        let words = ["--jobid", JOB, "--devmode", "--firstfire", "--nofirenext", "--paramsfile"];
-        let mut arguments: Vec<_> = words.into_iter().map(Into::into).collect();
+    /// Arguments of the next run, and its job directory.
+    fn next(&self) -> (Vec<OsString>, PathBuf) {
+        let number = self.runs.replace(self.runs.get() + 1);
+        // Three characters of an id make a directory.
+        let id = format!("{number:03}{}", self.name);
+        let words = ["--jobid", &id, "--devmode", "--firstfire", "--nofirenext", "--paramsfile"];
+        let mut arguments: Vec<OsString> = words.into_iter().map(Into::into).collect();
         arguments.extend([self.params.clone().into(), "--nodesfile".into(), self.nodes.clone().into()]);
-        arguments
+        (arguments, self.home.path().join(format!("data/job/{number:03}")))
     }
 
-    /// Runs it once, from an empty job directory to the end of the process.
+    /// Runs it once, from no job directory to the end of the process.
     pub(super) fn run(&self) -> Result<()> {
-        self.finish(Command::new(self.home.program()).args(self.arguments()))
+        let (arguments, job_dir) = self.next();
+        self.finish(Command::new(self.home.program()).args(arguments), &job_dir)
     }
 
     /// Runs it once and returns the peak of its resident memory in KiB.
     pub(super) fn peak_kib(&self) -> Result<u64> {
+        let (arguments, job_dir) = self.next();
         let answer = self.home.path().join("peak");
         // A small wrapper: the kernel counts the memory of whoever starts a process as the process's own.
         let mut time = Command::new("/usr/bin/time");
-        time.args(["-f", "%M", "-o"]).arg(&answer).arg(self.home.program()).args(self.arguments());
-        self.finish(&mut time)?;
+        time.args(["-f", "%M", "-o"]).arg(&answer).arg(self.home.program()).args(arguments);
+        self.finish(&mut time, &job_dir)?;
         let text = fs::read_to_string(&answer).with_context(|| format!("reading {}", answer.display()))?;
         text.trim().parse().with_context(|| format!("GNU time wrote `{}`", text.trim()))
     }
 
-    fn finish(&self, command: &mut Command) -> Result<()> {
-        let job_dir = self.home.path().join("data/job");
-        if job_dir.exists() {
-            fs::remove_dir_all(&job_dir).with_context(|| format!("removing {}", job_dir.display()))?;
-        }
+    fn finish(&self, command: &mut Command, job_dir: &Path) -> Result<()> {
         let output = command
             .env("AUTOEXEC_HOME", self.home.path())
             .stdin(Stdio::null())
@@ -104,16 +110,22 @@ impl<'a> BenchJob<'a> {
             .output()
             .context("autoexec could not be started")?;
         if !output.status.success() {
-            let log = job_dir.join("700/0/log/console.txt");
             bail!(
                 "autoexec ended with {}: {}\n{}",
                 output.status,
                 String::from_utf8_lossy(&output.stderr).trim(),
-                last_lines(&log, 10)
+                end_of_console_log(job_dir)
             );
         }
         Ok(())
     }
+}
+
+/// The last lines of the console log somewhere below a job's directory.
+fn end_of_console_log(job_dir: &Path) -> String {
+    let entries = walkdir::WalkDir::new(job_dir).into_iter().filter_map(Result::ok);
+    let log = entries.map(walkdir::DirEntry::into_path).find(|path| path.ends_with("console.txt"));
+    log.map(|log| last_lines(&log, 10)).unwrap_or_default()
 }
 
 fn last_lines(file: &Path, number: usize) -> String {
@@ -143,5 +155,15 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert_eq!(lines.first().unwrap()["totalCount"], 3);
         assert_eq!(lines.last().unwrap()["resourceId"], 3);
+    }
+
+    #[test]
+    fn every_run_is_a_job_of_its_own() {
+        let home = StagedHome::new(Path::new("/bin/sh"), &[]).unwrap();
+        let job = BenchJob::new(&home, "x", &Nodes::unreached(0, 1), "runner", &[]).unwrap();
+        let ((first, _), (second, dir)) = (job.next(), job.next());
+        assert_eq!(first.get(1).unwrap(), "000x");
+        assert_eq!(second.get(1).unwrap(), "001x");
+        assert!(dir.ends_with("data/job/001"));
     }
 }

@@ -1,6 +1,6 @@
 //! One native program on each of many nodes, beside `xargs` starting the same program as often.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -24,11 +24,10 @@ pub(super) fn operation() -> Value {
     json!({"opId": "bench/noop_1", "opName": "bench/noop", "opType": "runner_target", "opt": {}, "desc": {}, "output": {}})
 }
 
-pub(super) fn measure(program: &Path, runs: u32) -> Result<Table> {
-    let home = StagedHome::new(program, &[])?;
-    let noop = install(&home)?;
+pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
+    let noop = install(home)?;
     let job =
-        BenchJob::new(&home, "native", &Nodes::unreached(NODES, WIDTH), "runner_target", &[operation()])?;
+        BenchJob::new(home, "native", &Nodes::unreached(NODES, WIDTH), "runner_target", &[operation()])?;
     let xargs = format!("seq {NODES} | xargs -P{WIDTH} -n1 {}", noop.display());
     let variants = vec![
         Variant::new("autoexec", || job.run()),

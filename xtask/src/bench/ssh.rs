@@ -1,6 +1,5 @@
 //! Several operations on each of many SSH nodes, beside the `ssh` client doing the same.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -39,12 +38,11 @@ if [ "$control" = shared ]; then
 fi
 "#;
 
-pub(super) fn measure(program: &Path, runs: u32) -> Result<Table> {
+pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
     // From here on there is an account and a server to be removed, whatever happens.
     let attended = Attended::start()?;
     let sshd =
         Sshd::start(SshdOptions { config: vec!["MaxSessions 100".to_owned()], ..SshdOptions::default() })?;
-    let home = StagedHome::new(program, &[])?;
     home.write(
         "conf/config.ini",
         &format!("[autoexec]\nssh.identity = {}\n", sshd.key_path().display()),
@@ -54,7 +52,7 @@ pub(super) fn measure(program: &Path, runs: u32) -> Result<Table> {
     let client = home.write("client.sh", CLIENT, 0o700)?;
     let nodes = Nodes { count: NODES, width: WIDTH, ssh_port: sshd.port(), user: sshd.user().to_owned() };
     let operations: Vec<Value> = (1..=OPERATIONS).map(operation).collect();
-    let job = BenchJob::new(&home, "ssh", &nodes, "target", &operations)?;
+    let job = BenchJob::new(home, "ssh", &nodes, "target", &operations)?;
     let by_client = |control: &str| {
         attended.check()?;
         let loop_ = format!("seq {NODES} | xargs -P{WIDTH} -I@ {} @ {control}", client.display());

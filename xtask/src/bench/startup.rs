@@ -1,6 +1,5 @@
 //! What a job costs that does nothing: the process, its configuration, its job directory.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -12,9 +11,8 @@ use crate::stage::StagedHome;
 /// One run is a few milliseconds, so more of them.
 const REPEAT: u32 = 10;
 
-pub(super) fn measure(program: &Path, runs: u32) -> Result<Table> {
-    let home = StagedHome::new(program, &[])?;
-    let job = BenchJob::new(&home, "empty", &Nodes::unreached(0, 1), "runner", &[])?;
+pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
+    let job = BenchJob::new(home, "empty", &Nodes::unreached(0, 1), "runner", &[])?;
     let variants = vec![
         Variant::new("autoexec, a job without phases", || job.run()),
         Variant::new("`autoexec --version`", || quietly(Command::new(home.program()).arg("--version"))),

@@ -1,7 +1,5 @@
 //! One sandboxed operation on each of many nodes, beside a native one of the same job shape.
 
-use std::path::Path;
-
 use anyhow::Result;
 use serde_json::json;
 
@@ -13,14 +11,13 @@ use crate::stage::StagedHome;
 const NODES: u32 = 1000;
 const WIDTH: u32 = 10;
 
-pub(super) fn measure(program: &Path, runs: u32) -> Result<Table> {
-    let home = StagedHome::new(program, &["demo/hello"])?;
-    native::install(&home)?;
+pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
+    native::install(home)?;
     let nodes = Nodes::unreached(NODES, WIDTH);
     let hello = json!({"opId": "demo/hello_1", "opName": "demo/hello", "opType": "runner_target",
         "opt": {"who": "a thousand nodes"}, "desc": {"who": "text"}, "output": {}});
-    let wasm = BenchJob::new(&home, "wasm", &nodes, "runner_target", &[hello])?;
-    let noop = BenchJob::new(&home, "native", &nodes, "runner_target", &[native::operation()])?;
+    let wasm = BenchJob::new(home, "wasm", &nodes, "runner_target", &[hello])?;
+    let noop = BenchJob::new(home, "noop", &nodes, "runner_target", &[native::operation()])?;
     let variants = vec![
         Variant::new("`demo/hello` in the sandbox", || wasm.run()),
         Variant::new("a native program that does nothing", || noop.run()),
