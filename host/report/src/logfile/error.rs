@@ -30,7 +30,7 @@ pub enum LogError {
         /// Length of the offending part in bytes.
         length: usize,
     },
-    /// No free name for a history file within two minutes after the start of the run.
+    /// No free name for a history file within an hour after the start of the run.
     #[error("`{path}` holds a history file for every second after the start; remove the ones not needed")]
     HistoryFull {
         /// The history directory.

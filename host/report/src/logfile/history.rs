@@ -17,7 +17,7 @@ use super::clock::LogClock;
 use super::error::{check_names, io_error};
 
 /// How many seconds are tried.
-const MAX_TRIES: i64 = 120;
+const MAX_TRIES: i64 = 3600;
 
 /// A history link whose name says `running` until the run ends.
 #[derive(Debug)]
