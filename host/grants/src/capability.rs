@@ -8,21 +8,64 @@ use serde::{Serialize, Serializer};
 /// scope: hosts, or nothing but yes and no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
-    /// `net-probe`: ask whether a TCP port accepts connections. Scope: hosts and ports.
+    /// `http`: outgoing requests (`wasi:http`). Scope: hosts, ports and methods.
+    Http,
+    /// `sockets`: TCP and UDP connections (`wasi:sockets`). Scope: hosts and ports.
+    Sockets,
+    /// `net-probe`: ask whether a host or TCP port answers. Scope: hosts and ports.
     NetProbe,
     /// `step-outputs`: read outputs of other nodes of the tool's own job. No scope.
     StepOutputs,
+    /// `secret`: use values without seeing them. Scope: names and where they may go.
+    Secret,
+    /// `target`: commands and files on the step's own node. Scope: kinds of use, and paths there.
+    Target,
+    /// `filesystem`: files of the runner. Scope: directories, for reading or for writing.
+    Filesystem,
+    /// `server`: calls of the console server. Scope: names of calls.
+    Server,
+    /// `documents`: collected data. Scope: collections, for reading or for writing.
+    Documents,
+    /// `lock`: global locks. Scope: names.
+    Lock,
+    /// `interact`: ask the person who watches the job. No scope.
+    Interact,
+    /// `program`: run programs of the runner. Scope: names that the policy gives to programs.
+    Program,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::NetProbe, Self::StepOutputs];
+    pub const ALL: [Self; 12] = [
+        Self::Http,
+        Self::Sockets,
+        Self::NetProbe,
+        Self::StepOutputs,
+        Self::Secret,
+        Self::Target,
+        Self::Filesystem,
+        Self::Server,
+        Self::Documents,
+        Self::Lock,
+        Self::Interact,
+        Self::Program,
+    ];
 
-    /// The short name of the interface, as in manifests, policies and the WIT package.
+    /// The short name, as in manifests, policies and (but for the first two) the WIT package.
     pub fn interface(self) -> &'static str {
         match self {
+            Self::Http => "http",
+            Self::Sockets => "sockets",
             Self::NetProbe => "net-probe",
             Self::StepOutputs => "step-outputs",
+            Self::Secret => "secret",
+            Self::Target => "target",
+            Self::Filesystem => "filesystem",
+            Self::Server => "server",
+            Self::Documents => "documents",
+            Self::Lock => "lock",
+            Self::Interact => "interact",
+            Self::Program => "program",
         }
     }
 

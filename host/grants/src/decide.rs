@@ -3,6 +3,7 @@
 //! Effective grant = requested ∩ granted ∩ ceiling; deny beats allow; no match is deny. A connection is decided by
 //! name first, and again with each address the name resolved to, before anything is sent there.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::address::block_of;
@@ -47,6 +48,124 @@ pub enum Access<'a> {
         /// Name of the output.
         output: &'a str,
     },
+    /// `http`: one request. Asked again for each redirect that the guest follows.
+    Http {
+        /// The method in upper case.
+        method: &'a str,
+        /// `http` or `https`.
+        scheme: &'a str,
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// The TCP port.
+        port: u16,
+        /// One address the host resolved to; none in the check by name.
+        address: Option<IpAddr>,
+    },
+    /// `sockets`: looking up a name (port 0), or a connection.
+    Socket {
+        /// The name as the tool wrote it, or the address as text.
+        host: &'a str,
+        /// The port; 0 while a name is looked up.
+        port: u16,
+        /// The address to be connected to; none while a name is looked up.
+        address: Option<IpAddr>,
+    },
+    /// `net-probe` of a host by ICMP echo.
+    IcmpEcho {
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// One address the host resolved to; none in the check by name.
+        address: Option<IpAddr>,
+    },
+    /// `secret`: a value is about to go somewhere, or a reference to it is asked for (no destination yet).
+    Secret {
+        /// Name of the secret, such as `option:password` or `node`.
+        name: &'a str,
+        /// Where it is to go.
+        destination: Option<SecretDestination<'a>>,
+    },
+    /// `target`: something on the step's own node.
+    Target(TargetUse<'a>),
+    /// `filesystem`: a file of the runner, by its absolute, normalised path.
+    Filesystem {
+        /// The path.
+        path: &'a str,
+        /// Read or written.
+        direction: Direction,
+    },
+    /// `server`: one call of the console's API.
+    Server {
+        /// Path of the call below the API.
+        call: &'a str,
+    },
+    /// `documents`: a collection.
+    Documents {
+        /// Name of the collection.
+        collection: &'a str,
+        /// Read or written.
+        direction: Direction,
+    },
+    /// `lock`: a global lock.
+    Lock {
+        /// Name of the lock.
+        name: &'a str,
+    },
+    /// `interact`: a question to a person.
+    Interact {
+        /// Its heading.
+        title: &'a str,
+    },
+    /// `program`: running a named program.
+    Program {
+        /// Its name in the policy.
+        name: &'a str,
+    },
+}
+
+/// Which way data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// To the tool.
+    Read,
+    /// From the tool.
+    Write,
+}
+
+/// Where the value of a secret is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretDestination<'a> {
+    /// A header of a request to this host and port, over `https` or `http`.
+    Http {
+        /// `http` or `https`.
+        scheme: &'a str,
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// The TCP port.
+        port: u16,
+    },
+    /// The standard input of a command, or a session, on the step's node.
+    Target,
+    /// The standard input of a named program.
+    Program(&'a str),
+}
+
+/// What is to be done on the step's node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetUse<'a> {
+    /// A command.
+    Command {
+        /// The command line.
+        line: &'a str,
+    },
+    /// An interactive session.
+    Session,
+    /// A file, by its path on the node.
+    File {
+        /// The path.
+        path: &'a str,
+        /// Read or written.
+        direction: Direction,
+    },
 }
 
 impl Access<'_> {
@@ -56,6 +175,17 @@ impl Access<'_> {
             Self::Interface(capability) => *capability,
             Self::NetProbe { .. } => Capability::NetProbe,
             Self::StepOutputs { .. } => Capability::StepOutputs,
+            Self::Http { .. } => Capability::Http,
+            Self::Socket { .. } => Capability::Sockets,
+            Self::IcmpEcho { .. } => Capability::NetProbe,
+            Self::Secret { .. } => Capability::Secret,
+            Self::Target(_) => Capability::Target,
+            Self::Filesystem { .. } => Capability::Filesystem,
+            Self::Server { .. } => Capability::Server,
+            Self::Documents { .. } => Capability::Documents,
+            Self::Lock { .. } => Capability::Lock,
+            Self::Interact { .. } => Capability::Interact,
+            Self::Program { .. } => Capability::Program,
         }
     }
 
@@ -63,19 +193,58 @@ impl Access<'_> {
     fn argument(&self) -> Option<String> {
         match self {
             Self::Interface(_) => None,
-            Self::NetProbe { host, port, address } => {
-                let address =
-                    address.map(|address| format!(" ({})", address.to_canonical())).unwrap_or_default();
-                let host = shown(host);
-                let host =
-                    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-                Some(format!("{host}:{port}{address}"))
+            Self::NetProbe { host, port, address } => Some(endpoint(host, *port, *address)),
+            Self::Http { method, scheme, host, port, address } => {
+                Some(format!("{} {}://{}", shown(method), shown(scheme), endpoint(host, *port, *address)))
             }
+            Self::Socket { host, port, address } => Some(endpoint(host, *port, *address)),
+            Self::IcmpEcho { host, address } => {
+                Some(format!("icmp:{}{}", shown(host), resolved_to(*address)))
+            }
+            Self::Secret { name, destination } => Some(match destination {
+                None => shown(name),
+                Some(SecretDestination::Http { scheme, host, port }) => {
+                    format!("{} to {}://{}", shown(name), shown(scheme), endpoint(host, *port, None))
+                }
+                Some(SecretDestination::Target) => format!("{} to the node", shown(name)),
+                Some(SecretDestination::Program(program)) => {
+                    format!("{} to the program {}", shown(name), shown(program))
+                }
+            }),
+            Self::Target(TargetUse::Command { line }) => Some(format!("run {}", shown(line))),
+            Self::Target(TargetUse::Session) => Some("session".to_owned()),
+            Self::Target(TargetUse::File { path, direction }) | Self::Filesystem { path, direction } => {
+                Some(format!("{direction} {}", shown(path)))
+            }
+            Self::Server { call } => Some(shown(call)),
+            Self::Documents { collection, direction } => Some(format!("{direction} {}", shown(collection))),
+            Self::Lock { name } | Self::Program { name } => Some(shown(name)),
+            Self::Interact { title } => Some(shown(title)),
             Self::StepOutputs { phase, operation, output } => {
                 Some(format!("{}.{}.{}", shown(phase), shown(operation), shown(output)))
             }
         }
     }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// `host:port`, brackets around what holds colons, and the address it resolved to.
+fn endpoint(host: &str, port: u16, address: Option<IpAddr>) -> String {
+    let host = shown(host);
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    format!("{host}:{port}{}", resolved_to(address))
+}
+
+fn resolved_to(address: Option<IpAddr>) -> String {
+    address.map(|address| format!(" ({})", address.to_canonical())).unwrap_or_default()
 }
 
 /// Values of the variables.

@@ -204,7 +204,7 @@ fn grant_line(access: &Access<'_>) -> String {
     let Access::NetProbe { host, port, address } = access else {
         return match access.capability() {
             Capability::NetProbe => "net-probe = { hosts = [\"${node.host}\"] }".to_owned(),
-            Capability::StepOutputs => "step-outputs = true".to_owned(),
+            capability => format!("{capability} = true"),
         };
     };
     let host = match (Host::parse(host), address) {

@@ -40,7 +40,7 @@ mod tools;
 
 pub use address::AddressClass;
 pub use capability::Capability;
-pub use decide::{Access, Facts, Request};
+pub use decide::{Access, Direction as DataDirection, Facts, Request, SecretDestination, TargetUse};
 pub use decision::{Advice, Decision, DecisionOutcome, Reason};
 pub use diff::{Change, Direction, diff};
 pub use effective::{CapabilityGrant, EffectiveGrant};

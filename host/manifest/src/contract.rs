@@ -9,9 +9,18 @@ pub const ALWAYS_LINKED: [&str; 5] = ["types", "log", "output", "job", "local-ti
 /// The export that makes a component a tool.
 pub const TOOL_EXPORT: &str = "autoexec:tool/tool";
 
-/// The capability behind an import: the short name of an interface of ours that is not linked always.
+/// WASI packages whose interfaces stand for a capability, and its name.
+const WASI_CAPABILITIES: [(&str, &str); 3] =
+    [("wasi:http/", "http"), ("wasi:sockets/", "sockets"), ("wasi:filesystem/", "filesystem")];
+
+/// The capability behind an import: the short name of an interface of ours that is not linked always, or what a WASI
+/// package reaches outside.
 pub fn capability_of(import: &crate::InterfaceName) -> Option<&str> {
-    let name = import.unversioned().strip_prefix(TOOL_PACKAGE)?.strip_prefix('/')?;
+    let name = import.unversioned();
+    if let Some((_, capability)) = WASI_CAPABILITIES.iter().find(|(package, _)| name.starts_with(package)) {
+        return Some(capability);
+    }
+    let name = name.strip_prefix(TOOL_PACKAGE)?.strip_prefix('/')?;
     (!ALWAYS_LINKED.contains(&name)).then_some(name)
 }
 
@@ -27,5 +36,7 @@ mod tests {
         assert_eq!(of("autoexec:tool/log@0.1.0"), None);
         assert_eq!(of("wasi:clocks/wall-clock@0.2.12"), None);
         assert_eq!(of("autoexec:toolbox/net-probe"), None);
+        assert_eq!(of("wasi:http/outgoing-handler@0.2.12").as_deref(), Some("http"));
+        assert_eq!(of("wasi:sockets/tcp@0.2.3").as_deref(), Some("sockets"));
     }
 }

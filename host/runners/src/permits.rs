@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{
-    Access, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, ToolLimits,
+    Access, Capability, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, ToolLimits,
 };
-use autoexec_sandbox::{Capability, Grants, Limits, LoadError, MissingReason, Tool};
+use autoexec_sandbox::{Grants, Limits, LoadError, MissingReason, Tool};
 use autoexec_store::RotatedLog;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -72,10 +72,7 @@ impl SitePolicy {
     pub(crate) fn linkable(&self, tool: &str) -> Grants {
         let names = Capability::ALL.map(Capability::interface);
         let effective = self.policy.effective(tool, None, names);
-        effective
-            .linked()
-            .filter_map(|capability| Capability::from_interface(capability.interface()))
-            .collect()
+        effective.linked().collect()
     }
 
     /// The error of loading, with how to allow the interfaces that the policy did not give.
@@ -133,7 +130,7 @@ pub(crate) struct Permits {
 /// What was recorded and told already.
 #[derive(Default)]
 struct SoFar {
-    recorded: HashSet<(autoexec_grants::Capability, Option<String>)>,
+    recorded: HashSet<(Capability, Option<String>)>,
     told: usize,
     log_failed: bool,
 }
@@ -219,22 +216,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_policy_can_grant_is_what_the_sandbox_can_link() {
-        let grants = autoexec_grants::Capability::ALL.map(autoexec_grants::Capability::interface);
-        assert_eq!(grants, Capability::ALL.map(Capability::interface));
-    }
-
-    #[test]
     fn without_a_policy_the_limits_are_the_sandboxs_own() {
         let (policy, sandbox) = (ToolLimits::default(), Limits::default());
         assert_eq!((policy.memory, policy.time, policy.log), (sandbox.memory, sandbox.time, sandbox.log));
     }
 
     #[test]
-    fn the_built_in_policy_links_every_capability() {
+    fn the_built_in_policy_links_what_can_do_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         let site = SitePolicy::new(Policy::built_in("site.toml").unwrap(), &dir.path().join("audit"));
-        assert_eq!(site.linkable("a/b"), Capability::ALL.into_iter().collect());
+        assert_eq!(
+            site.linkable("a/b"),
+            [Capability::NetProbe, Capability::StepOutputs].into_iter().collect()
+        );
         let nothing = Policy::parse(&[("a.toml", "mode = \"enforce\"\n")]).unwrap();
         let site = SitePolicy::new(nothing, &dir.path().join("audit"));
         assert_eq!(site.linkable("a/b"), Grants::none());

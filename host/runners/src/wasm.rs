@@ -14,8 +14,8 @@ use autoexec_model::command_line::CommandLine;
 use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
-    ConnectDenied, ConnectTarget, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName,
-    OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
+    Denied, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, Tool,
+    ToolCall, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
@@ -204,9 +204,8 @@ impl ToolHost for Host {
         }
     }
 
-    fn permit_connect(&self, target: &ConnectTarget<'_>) -> Result<(), ConnectDenied> {
-        let ConnectTarget { host, address, port } = *target;
-        self.permits.ask(Access::NetProbe { host, port, address }).map_err(ConnectDenied)
+    fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
+        self.permits.ask(*access).map_err(Denied)
     }
 
     async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {

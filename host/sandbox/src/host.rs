@@ -1,8 +1,7 @@
 //! The border to the rest of the executor: facts a call may learn, and where its results go.
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
+use autoexec_grants::Access;
 use serde_json::Value;
 
 /// One call's view of its job. Implemented by the runner, one value per call.
@@ -32,10 +31,10 @@ pub trait ToolHost: Send + Sync + 'static {
     /// The tool's live data, replaced as a whole.
     fn live_data(&self, data: Value);
 
-    /// Asked before `net-probe` connects: once with the name as given, then with each address it resolved to.
-    /// Denies by default.
-    fn permit_connect(&self, target: &ConnectTarget<'_>) -> Result<(), ConnectDenied> {
-        Err(ConnectDenied(format!("no rule allows {}:{}", target.host, target.port)))
+    /// Asked before each use of a capability, with its real argument; for hosts once with the name as given, then with each
+    /// address it resolved to. Denies by default.
+    fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
+        Err(Denied(format!("no rule allows `{}`", access.capability())))
     }
 
     /// Values of a step's output over all nodes, in node order (`step-outputs`).
@@ -97,21 +96,10 @@ pub enum LogLevel {
     Error,
 }
 
-/// A connection that a tool asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectTarget<'a> {
-    /// The host as the tool wrote it.
-    pub host: &'a str,
-    /// One address it resolved to; none in the check by name.
-    pub address: Option<IpAddr>,
-    /// The TCP port.
-    pub port: u16,
-}
-
-/// Why a connection is not allowed: the rule, for the tool and the audit.
+/// Why a use is not allowed: the rule, for the tool and the audit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ConnectDenied(pub String);
+pub struct Denied(pub String);
 
 /// A step's output in this job.
 #[derive(Debug, Clone, PartialEq, Eq)]

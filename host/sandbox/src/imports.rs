@@ -8,7 +8,9 @@ use std::fmt;
 use autoexec_manifest::{ALWAYS_LINKED, ComponentOutline, InterfaceName, TOOL_EXPORT, TOOL_PACKAGE};
 use semver::Version;
 
-use crate::grants::{Capability, Grants};
+use autoexec_grants::Capability;
+
+use crate::grants::Grants;
 
 /// The WIT version of our own package that this host links.
 const OWN_VERSION: Version = Version::new(0, 1, 0);

@@ -32,13 +32,11 @@ mod state;
 mod tool;
 mod v0_1;
 
+pub use autoexec_grants::{Access, Capability};
 pub use call::{FailureKind, ToolCall, ToolFailure, ToolOutcome};
 pub use engine::{Allocation, SandboxError, SandboxSettings};
-pub use grants::{Capability, Grants};
-pub use host::{
-    ConnectDenied, ConnectTarget, JobContext, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError,
-    ToolHost,
-};
+pub use grants::Grants;
+pub use host::{Denied, JobContext, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ToolHost};
 pub use imports::{MissingImport, MissingReason};
 pub use invoke::InvokeError;
 pub use limits::Limits;

@@ -4,10 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use autoexec_grants::Access;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{timeout, timeout_at};
 
-use crate::host::{ConnectTarget, ToolHost};
+use crate::host::ToolHost;
 
 /// The longest a single probe may wait, whatever the tool asks for.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
@@ -53,8 +54,8 @@ pub(crate) async fn tcp_connect(
 }
 
 fn permit(host: &dyn ToolHost, name: &str, address: Option<IpAddr>, port: u16) -> Result<(), ProbeError> {
-    let target = ConnectTarget { host: name, address, port };
-    host.permit_connect(&target).map_err(|denied| ProbeError::Denied(denied.0))
+    let access = Access::NetProbe { host: name, port, address };
+    host.permit(&access).map_err(|denied| ProbeError::Denied(denied.0))
 }
 
 async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, ProbeError> {

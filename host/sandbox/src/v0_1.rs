@@ -8,7 +8,9 @@ use wasmtime_wasi::p2::bindings::{clocks, random};
 use wasmtime_wasi::random::WasiRandom;
 
 use crate::call::{FailureKind, ToolCall, ToolFailure, ToolOutcome};
-use crate::grants::{Capability, Grants};
+use autoexec_grants::Capability;
+
+use crate::grants::Grants;
 use crate::host::{LogLevel, NodeValue, OutputName};
 use crate::probe::{self, ProbeError};
 use crate::state::{CallState, HostTrap};
@@ -19,6 +21,7 @@ mod bindings {
         world: "plugin",
         imports: {
             "autoexec:tool/net-probe.tcp-connect": async | trappable,
+            "autoexec:tool/net-probe.icmp-echo": async | trappable,
             "autoexec:tool/step-outputs.find": async | trappable,
             default: trappable,
         },
@@ -46,6 +49,17 @@ pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linke
             Capability::StepOutputs => {
                 step_outputs::add_to_linker::<_, HasSelf<CallState>>(l, |state| state)?;
             }
+            // Not linked yet: a component that imports one of them is refused when it is loaded.
+            Capability::Http
+            | Capability::Sockets
+            | Capability::Secret
+            | Capability::Target
+            | Capability::Filesystem
+            | Capability::Server
+            | Capability::Documents
+            | Capability::Lock
+            | Capability::Interact
+            | Capability::Program => {}
         }
     }
     Ok(linker)
@@ -156,6 +170,14 @@ impl local_time::Host for CallState {
 }
 
 impl net_probe::Host for CallState {
+    async fn icmp_echo(
+        &mut self,
+        _host: String,
+        _timeout_ms: u32,
+    ) -> Result<Result<u32, net_probe::ProbeError>> {
+        Ok(Err(net_probe::ProbeError::Other("ICMP is not available yet".into())))
+    }
+
     async fn tcp_connect(
         &mut self,
         host: String,

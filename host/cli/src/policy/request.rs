@@ -33,6 +33,7 @@ pub(super) fn parse(text: &str, address: Option<IpAddr>) -> Result<Access<'_>, S
                 parts.ok_or_else(|| format!("`{argument}` is not PHASE.OPERATION.OUTPUT"))?;
             Ok(Access::StepOutputs { phase, operation, output })
         }
+        (capability, Some(_)) => Err(format!("`{capability}` takes no argument here")),
     }
 }
 
@@ -51,7 +52,7 @@ mod tests {
             assert_eq!(format!("{:?}", parse(text, None).unwrap()), expected);
         }
         for (text, expected) in [
-            ("http:x", "there are: net-probe, step-outputs"),
+            ("https:x", "there are: http, sockets, net-probe"),
             ("net-probe:x", "HOST:PORT"),
             ("net-probe:x:70000", "HOST:PORT"),
             ("net-probe:::1:22", "brackets"),

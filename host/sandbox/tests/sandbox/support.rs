@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use autoexec_sandbox::{
-    Capability, ConnectDenied, ConnectTarget, Grants, InvokeError, JobContext, Limits, LogLevel, NodeFacts,
-    NodeValue, OutputName, OutputQueryError, Sandbox, SandboxSettings, Tool, ToolCall, ToolHost, ToolOutcome,
+    Access, Capability, Denied, Grants, InvokeError, JobContext, Limits, LogLevel, NodeFacts, NodeValue,
+    OutputName, OutputQueryError, Sandbox, SandboxSettings, Tool, ToolCall, ToolHost, ToolOutcome,
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -171,10 +171,13 @@ impl ToolHost for Recorder {
         self.outputs.lock().insert("(live)".into(), data);
     }
 
-    fn permit_connect(&self, target: &ConnectTarget<'_>) -> Result<(), ConnectDenied> {
-        let host = target.address.map_or_else(|| target.host.to_owned(), |address| address.to_string());
-        let wanted = format!("{host}:{}", target.port);
-        if self.allowed.contains(&wanted) { Ok(()) } else { Err(ConnectDenied(wanted)) }
+    fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
+        let Access::NetProbe { host, port, address } = *access else {
+            return Err(Denied(format!("{access:?}")));
+        };
+        let host = address.map_or_else(|| host.to_owned(), |address| address.to_string());
+        let wanted = format!("{host}:{port}");
+        if self.allowed.contains(&wanted) { Ok(()) } else { Err(Denied(wanted)) }
     }
 
     async fn step_outputs(&self, wanted: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {
