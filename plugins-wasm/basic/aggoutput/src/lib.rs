@@ -44,7 +44,7 @@ fn by_address(found: Vec<NodeValue>) -> Map<String, Value> {
 }
 
 fn unavailable(error: QueryError) -> Failure {
-    let (QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
+    let (QueryError::Denied(reason) | QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
     Failure::new(FailureKind::Unreachable, format!("the outputs of the job can not be read: {reason}"))
 }
 

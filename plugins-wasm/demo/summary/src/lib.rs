@@ -60,7 +60,7 @@ fn add_outputs(table: &mut Table, reference: &str) -> Result<(), Failure> {
 }
 
 fn unavailable(reference: &str, error: QueryError) -> Failure {
-    let (QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
+    let (QueryError::Denied(reason) | QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
     Failure::new(FailureKind::Unreachable, format!("outputs for {reference} can not be read: {reason}"))
 }
 
