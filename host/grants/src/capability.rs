@@ -10,12 +10,16 @@ use serde::{Serialize, Serializer};
 pub enum Capability {
     /// `http`: outgoing requests (`wasi:http`). Scope: hosts, ports and methods.
     Http,
-    /// `sockets`: TCP and UDP connections (`wasi:sockets`). Scope: hosts and ports.
+    /// `sockets`: TCP and UDP connections (`wasi:sockets`, and the interface `connection`). Scope: hosts and ports.
     Sockets,
+    /// `snmp`: questions to SNMP agents. Scope: hosts and ports.
+    Snmp,
     /// `net-probe`: ask whether a host or TCP port answers. Scope: hosts and ports.
     NetProbe,
     /// `step-outputs`: read outputs of other nodes of the tool's own job. No scope.
     StepOutputs,
+    /// `job-nodes`: list the nodes of the tool's own job. No scope.
+    JobNodes,
     /// `secret`: use values without seeing them. Scope: names and where they may go.
     Secret,
     /// `target`: commands and files on the step's own node. Scope: kinds of use, and paths there.
@@ -36,11 +40,13 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Http,
         Self::Sockets,
+        Self::Snmp,
         Self::NetProbe,
         Self::StepOutputs,
+        Self::JobNodes,
         Self::Secret,
         Self::Target,
         Self::Filesystem,
@@ -56,8 +62,10 @@ impl Capability {
         match self {
             Self::Http => "http",
             Self::Sockets => "sockets",
+            Self::Snmp => "snmp",
             Self::NetProbe => "net-probe",
             Self::StepOutputs => "step-outputs",
+            Self::JobNodes => "job-nodes",
             Self::Secret => "secret",
             Self::Target => "target",
             Self::Filesystem => "filesystem",

@@ -77,6 +77,20 @@ pub enum Access<'a> {
         /// One address the host resolved to; none in the check by name.
         address: Option<IpAddr>,
     },
+    /// `snmp`: questions to an agent.
+    Snmp {
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// The UDP port.
+        port: u16,
+        /// One address the host resolved to; none in the check by name.
+        address: Option<IpAddr>,
+    },
+    /// `job-nodes`: the nodes of a phase.
+    JobNodes {
+        /// Name of the phase.
+        phase: &'a str,
+    },
     /// `secret`: a value is about to go somewhere, or a reference to it is asked for (no destination yet).
     Secret {
         /// Name of the secret, such as `option:password` or `node`.
@@ -143,6 +157,20 @@ pub enum SecretDestination<'a> {
         /// The TCP port.
         port: u16,
     },
+    /// Bytes sent over a connection of the capability `sockets`.
+    Connection {
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// The TCP port.
+        port: u16,
+    },
+    /// A community or passphrase of the capability `snmp`.
+    Snmp {
+        /// The host as the tool wrote it.
+        host: &'a str,
+        /// The UDP port.
+        port: u16,
+    },
     /// The standard input of a command, or a session, on the step's node.
     Target,
     /// The standard input of a named program.
@@ -178,6 +206,8 @@ impl Access<'_> {
             Self::Http { .. } => Capability::Http,
             Self::Socket { .. } => Capability::Sockets,
             Self::IcmpEcho { .. } => Capability::NetProbe,
+            Self::Snmp { .. } => Capability::Snmp,
+            Self::JobNodes { .. } => Capability::JobNodes,
             Self::Secret { .. } => Capability::Secret,
             Self::Target(_) => Capability::Target,
             Self::Filesystem { .. } => Capability::Filesystem,
@@ -197,7 +227,10 @@ impl Access<'_> {
             Self::Http { method, scheme, host, port, address } => {
                 Some(format!("{} {}://{}", shown(method), shown(scheme), endpoint(host, *port, *address)))
             }
-            Self::Socket { host, port, address } => Some(endpoint(host, *port, *address)),
+            Self::Socket { host, port, address } | Self::Snmp { host, port, address } => {
+                Some(endpoint(host, *port, *address))
+            }
+            Self::JobNodes { phase } => Some(shown(phase)),
             Self::IcmpEcho { host, address } => {
                 Some(format!("icmp:{}{}", shown(host), resolved_to(*address)))
             }
@@ -205,6 +238,9 @@ impl Access<'_> {
                 None => shown(name),
                 Some(SecretDestination::Http { scheme, host, port }) => {
                     format!("{} to {}://{}", shown(name), shown(scheme), endpoint(host, *port, None))
+                }
+                Some(SecretDestination::Connection { host, port } | SecretDestination::Snmp { host, port }) => {
+                    format!("{} to {}", shown(name), endpoint(host, *port, None))
                 }
                 Some(SecretDestination::Target) => format!("{} to the node", shown(name)),
                 Some(SecretDestination::Program(program)) => {

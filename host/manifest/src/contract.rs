@@ -20,8 +20,12 @@ pub fn capability_of(import: &crate::InterfaceName) -> Option<&str> {
     if let Some((_, capability)) = WASI_CAPABILITIES.iter().find(|(package, _)| name.starts_with(package)) {
         return Some(capability);
     }
-    let name = name.strip_prefix(TOOL_PACKAGE)?.strip_prefix('/')?;
-    (!ALWAYS_LINKED.contains(&name)).then_some(name)
+    match name.strip_prefix(TOOL_PACKAGE)?.strip_prefix('/')? {
+        name if ALWAYS_LINKED.contains(&name) => None,
+        // Another way to the same thing as `wasi:sockets`.
+        "connection" => Some("sockets"),
+        name => Some(name),
+    }
 }
 
 #[cfg(test)]
@@ -32,11 +36,12 @@ mod tests {
     #[test]
     fn capabilities_are_our_interfaces_that_are_not_always_there() {
         let of = |name: &str| capability_of(&InterfaceName::new(name)).map(str::to_owned);
-        assert_eq!(of("autoexec:tool/net-probe@0.1.0").as_deref(), Some("net-probe"));
-        assert_eq!(of("autoexec:tool/log@0.1.0"), None);
+        assert_eq!(of("autoexec:tool/net-probe@1.0.0").as_deref(), Some("net-probe"));
+        assert_eq!(of("autoexec:tool/log@1.0.0"), None);
         assert_eq!(of("wasi:clocks/wall-clock@0.2.12"), None);
         assert_eq!(of("autoexec:toolbox/net-probe"), None);
         assert_eq!(of("wasi:http/outgoing-handler@0.2.12").as_deref(), Some("http"));
         assert_eq!(of("wasi:sockets/tcp@0.2.3").as_deref(), Some("sockets"));
+        assert_eq!(of("autoexec:tool/connection@1.0.0").as_deref(), Some("sockets"));
     }
 }

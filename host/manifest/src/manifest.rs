@@ -258,7 +258,7 @@ mod tests {
             ("memory-mib = 16", "memory = 16", "unknown field `memory`"),
             ("rerun = \"safe\"", "rerun = \"often\"", "often"),
             ("Tries one port.", "", "description"),
-            ("wit = \"0.1.0\"", "wit = \"one\"", "wit"),
+            ("wit = \"1.0.0\"", "wit = \"one\"", "wit"),
         ];
         for (from, to, expected) in cases {
             assert!(MINIMAL.contains(from), "{from}");

@@ -13,7 +13,7 @@ use autoexec_grants::Capability;
 use crate::grants::Grants;
 
 /// The WIT version of our own package that this host links.
-const OWN_VERSION: Version = Version::new(0, 1, 0);
+const OWN_VERSION: Version = Version::new(1, 0, 0);
 
 /// The WASI version whose clocks, poll and random are linked.
 const WASI_VERSION: Version = Version::new(0, 2, 12);
@@ -143,7 +143,7 @@ mod tests {
 
     fn outline(imports: &[&str], requested: &str) -> ComponentOutline {
         let manifest = format!(
-            "name = \"t/t\"\nversion = \"1.0.0\"\nwit = \"0.1.0\"\ndescription = \"d\"\nrerun = \"safe\"\n{requested}\n\
+            "name = \"t/t\"\nversion = \"1.0.0\"\nwit = \"1.0.0\"\ndescription = \"d\"\nrerun = \"safe\"\n{requested}\n\
              [descriptor]\nopType = \"runner\"\ntypeName = \"BASIC\"\nriskName = \"LOW\"\ninterpreter = \"python\"\n"
         );
         ComponentOutline {
@@ -154,13 +154,13 @@ mod tests {
     }
 
     const ASKS: &str = "[[capability]]\ninterface = \"net-probe\"\nreason = \"r\"";
-    const PROBE: &str = "autoexec:tool/net-probe@0.1.0";
+    const PROBE: &str = "autoexec:tool/net-probe@1.0.0";
 
     #[test]
     fn what_every_tool_gets_is_not_missing() {
         let all = [
-            "autoexec:tool/log@0.1.0",
-            "autoexec:tool/types@0.1.0",
+            "autoexec:tool/log@1.0.0",
+            "autoexec:tool/types@1.0.0",
             "wasi:clocks/wall-clock@0.2.3",
             "wasi:io/poll@0.2.12",
         ];

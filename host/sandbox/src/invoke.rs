@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::sandbox::Sandbox;
 use crate::state::{CallState, Gate, HostTrap};
 use crate::tool::Tool;
-use crate::v0_1;
+use crate::v1_0;
 
 /// A call that ended without the tool's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -178,15 +178,15 @@ struct Ended {
 
 async fn run(
     mut store: Store<CallState>,
-    plugin: &v0_1::PluginPre<CallState>,
+    plugin: &v1_0::PluginPre<CallState>,
     call: ToolCall,
 ) -> Result<ToolOutcome, Ended> {
     let instance = match plugin.instantiate_async(&mut store).await {
         Ok(instance) => instance,
         Err(error) => return Err(Ended::new(error, &store, false)),
     };
-    let answer = instance.autoexec_tool_tool().call_run(&mut store, &v0_1::invocation(call)).await;
-    answer.map(v0_1::outcome).map_err(|error| Ended::new(error, &store, true))
+    let answer = instance.autoexec_tool_tool().call_run(&mut store, &v1_0::invocation(call)).await;
+    answer.map(v1_0::outcome).map_err(|error| Ended::new(error, &store, true))
 }
 
 impl Ended {

@@ -30,7 +30,7 @@ mod probe;
 mod sandbox;
 mod state;
 mod tool;
-mod v0_1;
+mod v1_0;
 
 pub use autoexec_grants::{Access, Capability};
 pub use call::{FailureKind, ToolCall, ToolFailure, ToolOutcome};

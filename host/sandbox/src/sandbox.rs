@@ -17,7 +17,7 @@ use crate::grants::Grants;
 use crate::guest_threads::GuestThreads;
 use crate::imports::{exports_tool, missing_imports};
 use crate::tool::{LoadError, Tool};
-use crate::v0_1::{PluginPre, linker};
+use crate::v1_0::{PluginPre, linker};
 
 /// Digest of the file, and what it is linked with.
 type ToolKey = ([u8; 32], Grants);

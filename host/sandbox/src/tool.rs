@@ -8,7 +8,7 @@ use autoexec_manifest::{Manifest, SectionError};
 use crate::grants::Grants;
 use crate::imports::MissingImport;
 use crate::state::CallState;
-use crate::v0_1::PluginPre;
+use crate::v1_0::PluginPre;
 
 /// A tool that can be called. Cheap to share; every call gets an instance of its own.
 pub struct Tool {
@@ -72,7 +72,7 @@ pub enum LoadError {
         source: SectionError,
     },
     /// It has no `run` that this host can call.
-    #[error("tool {}: does not export `autoexec:tool/tool@0.1.0` with its function `run`; build it against the WIT of this autoexec{}", path.display(), detail(reason.as_ref()))]
+    #[error("tool {}: does not export `autoexec:tool/tool@1.0.0` with its function `run`; build it against the WIT of this autoexec{}", path.display(), detail(reason.as_ref()))]
     NoRun {
         /// The file.
         path: PathBuf,

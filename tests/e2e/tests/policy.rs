@@ -131,7 +131,7 @@ fn an_interface_that_is_not_granted_is_not_linked() {
     let probing = Probing::with_policy(&["127.0.0.1"], policy);
     let log = probing.run(1);
     assert_eq!(probing.connections(), 0);
-    assert!(log.contains("`autoexec:tool/net-probe@0.1.0` is not granted"), "{log}");
+    assert!(log.contains("`autoexec:tool/net-probe@1.0.0` is not granted"), "{log}");
     assert!(log.contains("To allow it, add to") && log.contains("conf/policy/10-site.toml"), "{log}");
     let audit = probing.audit();
     assert!(

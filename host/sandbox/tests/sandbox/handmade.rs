@@ -17,7 +17,7 @@ const EXPORTS: &str = r#"
 
 pub(crate) fn manifest() -> Manifest {
     toml::from_str(
-        "name = \"fixture/handmade\"\nversion = \"0.1.0\"\nwit = \"0.1.0\"\ndescription = \"d\"\nrerun = \"safe\"\n\
+        "name = \"fixture/handmade\"\nversion = \"0.1.0\"\nwit = \"1.0.0\"\ndescription = \"d\"\nrerun = \"safe\"\n\
          [descriptor]\nopType = \"runner\"\ntypeName = \"BASIC\"\nriskName = \"LOW\"\ninterpreter = \"python\"\n",
     )
     .unwrap()
@@ -46,7 +46,7 @@ pub(crate) fn tool_of(core: &str) -> Vec<u8> {
 
 fn core(start: &str, run: &str) -> String {
     format!(
-        "(module {EXPORTS} {start}\n(func (export \"autoexec:tool/tool@0.1.0#run\") (param i32 i32 i32 i32) (result i32) {run}))"
+        "(module {EXPORTS} {start}\n(func (export \"autoexec:tool/tool@1.0.0#run\") (param i32 i32 i32 i32) (result i32) {run}))"
     )
 }
 

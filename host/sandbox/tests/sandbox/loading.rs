@@ -22,7 +22,7 @@ fn all_missing_interfaces_are_named_at_once() {
         r#"(component
             (import "acme:magic/wand@1.0.0" (instance))
             (import "wasi:filesystem/types@0.2.12" (instance))
-            (import "autoexec:tool/net-probe@0.1.0" (instance)))"#,
+            (import "autoexec:tool/net-probe@1.0.0" (instance)))"#,
     );
     let LoadError::Imports { missing, .. } = &error else { panic!("{error}") };
     let reasons: Vec<&MissingReason> = missing.iter().map(|missing| &missing.reason).collect();
@@ -54,7 +54,7 @@ fn a_capability_without_grant_is_not_linked() {
 fn a_component_without_run_is_not_a_tool() {
     assert!(matches!(load_text("(component)"), LoadError::NoRun { reason: None, .. }));
     let wrong_type =
-        load_text(r#"(component (instance $i) (export "autoexec:tool/tool@0.1.0" (instance $i)))"#);
+        load_text(r#"(component (instance $i) (export "autoexec:tool/tool@1.0.0" (instance $i)))"#);
     assert!(matches!(&wrong_type, LoadError::NoRun { reason: Some(_), .. }), "{wrong_type}");
 }
 

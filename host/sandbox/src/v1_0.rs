@@ -1,4 +1,4 @@
-//! The linker module of `autoexec:tool@0.1`: generated bindings, host functions on top of [`crate::ToolHost`], and
+//! The linker module of `autoexec:tool@1.0`: generated bindings, host functions on top of [`crate::ToolHost`], and
 //! which interfaces go into a linker under which grants.
 
 use wasmtime::Result;
@@ -26,7 +26,10 @@ mod bindings {
             default: trappable,
         },
         exports: { default: async },
-        with: { "wasi": wasmtime_wasi::p2::bindings },
+        with: {
+            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+            "wasi": wasmtime_wasi::p2::bindings,
+        },
     });
 }
 
@@ -52,6 +55,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linke
             // Not linked yet: a component that imports one of them is refused when it is loaded.
             Capability::Http
             | Capability::Sockets
+            | Capability::Snmp
+            | Capability::JobNodes
             | Capability::Secret
             | Capability::Target
             | Capability::Filesystem
