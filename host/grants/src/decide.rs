@@ -201,11 +201,10 @@ impl Access<'_> {
     pub fn capability(&self) -> Capability {
         match self {
             Self::Interface(capability) => *capability,
-            Self::NetProbe { .. } => Capability::NetProbe,
+            Self::NetProbe { .. } | Self::IcmpEcho { .. } => Capability::NetProbe,
             Self::StepOutputs { .. } => Capability::StepOutputs,
             Self::Http { .. } => Capability::Http,
             Self::Socket { .. } => Capability::Sockets,
-            Self::IcmpEcho { .. } => Capability::NetProbe,
             Self::Snmp { .. } => Capability::Snmp,
             Self::JobNodes { .. } => Capability::JobNodes,
             Self::Secret { .. } => Capability::Secret,
