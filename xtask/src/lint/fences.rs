@@ -19,6 +19,7 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "model", to: &[] },
     Arrows { from: "manifest", to: &[] },
     Arrows { from: "grants", to: &["manifest"] },
+    Arrows { from: "supply", to: &["manifest"] },
     Arrows { from: "transport", to: &[] },
     Arrows { from: "events", to: &["model"] },
     Arrows { from: "plan", to: &["model"] },
@@ -46,6 +47,7 @@ const FENCES: &[(&str, &str)] = &[
     ("libssh2-sys", "transport"),
     ("reqwest", "console"),
     ("mongodb", "store-mongo"),
+    ("minisign", "supply"),
 ];
 
 /// Crates that compute and do nothing else, and what must not be linked with them.
