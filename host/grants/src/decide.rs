@@ -238,7 +238,9 @@ impl Access<'_> {
                 Some(SecretDestination::Http { scheme, host, port }) => {
                     format!("{} to {}://{}", shown(name), shown(scheme), endpoint(host, *port, None))
                 }
-                Some(SecretDestination::Connection { host, port } | SecretDestination::Snmp { host, port }) => {
+                Some(
+                    SecretDestination::Connection { host, port } | SecretDestination::Snmp { host, port },
+                ) => {
                     format!("{} to {}", shown(name), endpoint(host, *port, None))
                 }
                 Some(SecretDestination::Target) => format!("{} to the node", shown(name)),
