@@ -6,8 +6,10 @@
 
 mod bridge;
 mod catalog;
+mod delivery;
 mod environment;
 mod local;
+mod outputs;
 mod permits;
 #[cfg(test)]
 mod samples;

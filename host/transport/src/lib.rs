@@ -4,14 +4,17 @@
 //! (architecture §8). Work is stopped by a [`StopToken`] whose level only rises; output goes to an [`OutputSink`]
 //! as it arrives.
 
+mod entry;
 mod exit;
 mod output;
 pub mod process;
 mod secret;
-
+mod shell;
 pub mod ssh;
 mod stop;
+mod stop_script;
 
+pub use entry::{UploadEntry, UploadSource};
 pub use exit::{Exit, StopOutcome};
 pub use output::OutputSink;
 pub use secret::Secret;

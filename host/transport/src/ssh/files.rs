@@ -11,7 +11,7 @@ use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
-use super::shell::quote;
+use crate::shell::quote;
 use crate::stop::StopLevel;
 
 const MAX_PREFIX: usize = 128;

@@ -21,9 +21,10 @@ mod remote;
 mod script;
 mod settings;
 mod sftp;
-mod shell;
 mod upload;
 
+pub use crate::entry::{UploadEntry, UploadSource};
+pub use crate::shell::quote;
 pub use connection::SshConnection;
 pub use connector::SshConnector;
 pub use error::{HostKeyChange, SshError, SshErrorKind, Step};
@@ -31,5 +32,3 @@ pub use exec::{ExecRequest, RemoteEnd};
 pub use files::RemoteDir;
 pub use remote::{REMOTE_GRACE, REMOTE_LINGER, RemoteCommand, RemotePid};
 pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget};
-pub use shell::quote;
-pub use upload::{UploadEntry, UploadSource};

@@ -11,7 +11,7 @@ use super::error::{SshErrorKind, Step};
 use super::fault::Failure;
 use super::link::Link;
 use super::patience::{Cancel, Patience};
-use super::upload::UploadEntry;
+use crate::entry::UploadEntry;
 use crate::stop::StopLevel;
 
 const BUFFER: usize = 32 * 1024;
@@ -53,7 +53,8 @@ impl Target<'_> {
             other => other,
         };
         self.make_parents(Path::new(&entry.dest), patience);
-        let content = entry.open()?;
+        let content =
+            entry.open().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
         let mode = i32::try_from(entry.mode & 0o7777).unwrap_or(0o600);
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let mut file = self

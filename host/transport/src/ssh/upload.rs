@@ -1,12 +1,6 @@
 //! Putting a tree of files on a target in one stream (defects 43, 51, 53).
 
-use std::fs::File;
-use std::io::{self, BufWriter, Cursor, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
-use std::time::UNIX_EPOCH;
-
-use walkdir::WalkDir;
+use std::io::{BufWriter, Write};
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
@@ -15,120 +9,13 @@ use super::feed::{Feed, Outcome};
 use super::marker::{Filter, Report, Token};
 use super::patience::{Cancel, Patience};
 use super::sftp;
-use super::shell::quote;
+use crate::entry::{UploadEntry, UploadSource};
+use crate::shell::quote;
 use crate::stop::StopLevel;
 
 /// The command line has no path and no secret in it: the first line of the input is the script, and the stream follows.
 const STREAM_SHELL: &str = r#"exec /bin/sh -c 'IFS= read -r l && eval "$l"'"#;
 const BUFFER: usize = 32 * 1024;
-
-/// Where the bytes of an uploaded file come from.
-#[derive(Clone)]
-pub enum UploadSource {
-    /// A local file; a symbolic link is followed.
-    File(PathBuf),
-    /// These bytes.
-    Bytes(Vec<u8>),
-}
-
-/// One file to put on a target.
-#[derive(Clone)]
-pub struct UploadEntry {
-    /// Its content.
-    pub source: UploadSource,
-    /// Path relative to the target directory, with `/` and without `..`.
-    pub dest: String,
-    /// Permission bits it gets, such as 0o700.
-    pub mode: u32,
-}
-
-impl UploadEntry {
-    /// All regular files below `root`, following symbolic links, with `dest` (may be empty) put before their relative
-    /// paths and the permission bits they have. A missing root is an error, a loop of links too.
-    pub fn tree(root: &Path, dest: &str) -> io::Result<Vec<Self>> {
-        let mut entries = Vec::new();
-        for found in WalkDir::new(root).follow_links(true).sort_by_file_name() {
-            let found = found?;
-            if !found.file_type().is_file() {
-                continue;
-            }
-            let relative = found.path().strip_prefix(root).unwrap_or(found.path());
-            let Some(relative) = relative.to_str() else {
-                let text = format!("{}: the name is not UTF-8", found.path().display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            };
-            let dest = if dest.is_empty() { relative.to_owned() } else { format!("{dest}/{relative}") };
-            let mode = found.metadata()?.permissions().mode() & 0o777;
-            entries.push(Self { source: UploadSource::File(found.path().to_owned()), dest, mode });
-        }
-        Ok(entries)
-    }
-
-    /// The path to name in an error about the content.
-    pub(super) fn local_path(&self) -> PathBuf {
-        match &self.source {
-            UploadSource::File(path) => path.clone(),
-            UploadSource::Bytes(_) => PathBuf::from(&self.dest),
-        }
-    }
-
-    /// Opens the content; its length is fixed here.
-    pub(super) fn open(&self) -> Result<Content, SshErrorKind> {
-        match &self.source {
-            UploadSource::Bytes(bytes) => Ok(Content {
-                length: bytes.len() as u64,
-                modified: 0,
-                reader: Box::new(Cursor::new(bytes.clone())),
-            }),
-            UploadSource::File(path) => open_file(path).map_err(|source| local(path, source)),
-        }
-    }
-}
-
-fn local(path: &Path, source: io::Error) -> SshErrorKind {
-    SshErrorKind::LocalFile { path: path.to_owned(), source }
-}
-
-fn open_file(path: &Path) -> io::Result<Content> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let length = metadata.len();
-    Ok(Content {
-        length,
-        modified: modified.unwrap_or_default().as_secs(),
-        reader: Box::new(Whole { file, left: length }),
-    })
-}
-
-/// The content of an entry.
-pub(super) struct Content {
-    pub(super) length: u64,
-    pub(super) modified: u64,
-    pub(super) reader: Box<dyn Read>,
-}
-
-/// Exactly the bytes the file had when opened: a stream whose header promised more would be silently damaged.
-struct Whole {
-    file: File,
-    left: u64,
-}
-
-impl Read for Whole {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let Some(buffer) = buffer.get_mut(..want).filter(|buffer| !buffer.is_empty()) else { return Ok(0) };
-        let length = self.file.read(buffer)?;
-        if length == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"));
-        }
-        self.left -= length as u64;
-        Ok(length)
-    }
-}
 
 pub(super) fn upload(
     worker: &Worker,
@@ -160,13 +47,7 @@ fn check(entries: &[UploadEntry], dir: &str) -> Result<(), SshErrorKind> {
         let detail = "it is empty or holds a NUL byte or a line break".to_owned();
         return Err(SshErrorKind::Invalid { what: "remote directory", detail });
     }
-    let inside = |dest: &str| {
-        !dest.is_empty()
-            && !dest.ends_with('/')
-            && !dest.contains('\0')
-            && Path::new(dest).components().all(|part| matches!(part, Component::Normal(_)))
-    };
-    match entries.iter().find(|entry| !inside(&entry.dest)) {
+    match entries.iter().find(|entry| !entry.is_inside()) {
         None => Ok(()),
         Some(entry) => Err(SshErrorKind::Invalid {
             what: "upload path",
@@ -265,7 +146,8 @@ fn append<W: Write>(
     entry: &UploadEntry,
     outcome: &Outcome,
 ) -> Result<(), SshErrorKind> {
-    let content = entry.open()?;
+    let content =
+        entry.open().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(content.length);
@@ -276,7 +158,7 @@ fn append<W: Write>(
     let appended = archive.append_data(&mut header, &entry.dest, content.reader);
     appended.map_err(|error| match (outcome.take_error(), &entry.source) {
         (Some(kind), _) => kind,
-        (None, UploadSource::File(path)) => local(path, error),
+        (None, UploadSource::File(path)) => SshErrorKind::LocalFile { path: path.clone(), source: error },
         (None, UploadSource::Bytes(_)) => {
             SshErrorKind::Invalid { what: "upload path", detail: format!("{:?}: {error}", entry.dest) }
         }
@@ -296,37 +178,5 @@ mod tests {
         }
         assert!(check(&[entry("a/b c/\u{e9}")], "/tmp").is_ok());
         assert!(check(&[], "a\nb").is_err());
-    }
-
-    #[test]
-    fn a_tree_follows_links_and_keeps_modes() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("real/sub")).unwrap();
-        std::fs::write(dir.path().join("real/sub/f"), "x").unwrap();
-        std::fs::set_permissions(dir.path().join("real/sub/f"), std::fs::Permissions::from_mode(0o750))
-            .unwrap();
-        std::fs::create_dir(dir.path().join("top")).unwrap();
-        std::os::unix::fs::symlink("../real", dir.path().join("top/link")).unwrap();
-        let entries = UploadEntry::tree(&dir.path().join("top"), "lib").unwrap();
-        let found: Vec<_> = entries.iter().map(|entry| (entry.dest.as_str(), entry.mode)).collect();
-        assert_eq!(found, [("lib/link/sub/f", 0o750)]);
-        std::os::unix::fs::symlink("..", dir.path().join("top/loop")).unwrap();
-        assert!(UploadEntry::tree(&dir.path().join("top"), "").is_err());
-    }
-
-    #[test]
-    fn a_file_that_shrinks_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        std::fs::write(&path, "12345").unwrap();
-        let mut content = open_file(&path).unwrap();
-        std::fs::write(&path, "1").unwrap();
-        let error = content.reader.read_to_end(&mut Vec::new()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        let mut content = open_file(&path).unwrap();
-        std::fs::write(&path, "123456789").unwrap();
-        let mut read = Vec::new();
-        content.reader.read_to_end(&mut read).unwrap();
-        assert_eq!(read, b"1");
     }
 }

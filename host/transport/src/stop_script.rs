@@ -1,0 +1,52 @@
+//! The script that ends a process group on a POSIX target and looks whether anything is left.
+
+use std::time::Duration;
+
+/// TERM each second for the grace time, then KILL, and a look each 0.2 s. It returns 0 when nothing is left alive.
+///
+/// `ps` tells zombies from live processes and finds members of the command's session that changed their group; a
+/// target without a usable `ps` is asked by signal 0, where "not permitted" means alive.
+pub(crate) fn stop_script(group: i32, grace: Duration) -> String {
+    format!(
+        r#"g={group}; n={ticks}
+LC_ALL=C; export LC_ALL
+members() {{
+  ps -A -o pid= -o pgid= -o sid= -o stat= 2>/dev/null ||
+  ps -A -o pid= -o pgid= -o pgid= -o stat= 2>/dev/null ||
+  ps -A -o pid= -o pgid= -o pgid= -o s= 2>/dev/null
+}}
+alive() {{
+  all=$(members)
+  live=
+  if [ -n "$all" ]; then
+    live=$(printf '%s\n' "$all" | while read -r p q s t; do
+      case $t in Z*|X*) continue ;; esac
+      if [ "$q" = "$g" ] || [ "$s" = "$g" ]; then echo "$p"; fi
+    done)
+    [ -n "$live" ]
+    return
+  fi
+  e=$(kill -s 0 -- "-$g" 2>&1) && return 0
+  case $e in *[Nn]"o such process"*) return 1 ;; esac
+  return 0
+}}
+signal() {{
+  kill -s "$1" -- "-$g" 2>/dev/null
+  for p in $live; do kill -s "$1" "$p" 2>/dev/null; done
+}}
+pause() {{ sleep 0.2 2>/dev/null || {{ sleep 1; i=$((i + 4)); }}; i=$((i + 1)); }}
+i=0; next=0
+while [ "$i" -lt "$n" ] && alive; do
+  if [ "$i" -ge "$next" ]; then signal TERM; next=$((next + 5)); fi
+  pause
+done
+i=0
+while alive; do
+  [ "$i" -lt 25 ] || return 1
+  signal KILL
+  pause
+done
+return 0"#,
+        ticks = grace.as_millis() / 200
+    )
+}
