@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::bindings::autoexec::tool::types as wit;
+use crate::bindings::dry_run::exports::autoexec::tool::dry_run;
+use crate::bindings::effect_probe::exports::autoexec::tool::effect_probe;
+use crate::failure::{Failure, FailureKind};
 use crate::log;
 
 /// What a tool does.
@@ -17,6 +20,58 @@ pub trait Tool {
 
     /// Does the work once. The instance is new for each call.
     fn run(call: Call<Self::Options>) -> ToolResult;
+}
+
+/// A tool that can say what it would change. Export it with `export_tool!(Type: check)`.
+pub trait Checkable: Tool {
+    /// What [`Tool::run`] would change with these options. Changes nothing itself. Empty when everything is as it should be.
+    fn check(call: Call<Self::Options>) -> Result<Vec<Change>, Failure>;
+}
+
+/// A tool that can say whether an earlier, interrupted run took effect. Export it with `export_tool!(Type: probe)`; its rerun
+/// class is `probe`.
+pub trait Probeable: Tool {
+    /// Looks whether the step with these options took effect. Changes nothing.
+    fn probe(call: Call<Self::Options>) -> Result<Effect, Failure>;
+}
+
+/// One thing that would be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What: a path, a user, a setting, an address.
+    pub subject: String,
+    /// How it is now; none when it does not exist.
+    pub before: Option<String>,
+    /// How it would be; none when it would be gone.
+    pub after: Option<String>,
+}
+
+impl Change {
+    /// Something that does not exist would be made.
+    pub fn created(subject: impl Into<String>, after: impl Into<String>) -> Self {
+        Self { subject: subject.into(), before: None, after: Some(after.into()) }
+    }
+
+    /// Something would be another.
+    pub fn changed(subject: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
+        Self { subject: subject.into(), before: Some(before.into()), after: Some(after.into()) }
+    }
+
+    /// Something would be gone.
+    pub fn removed(subject: impl Into<String>, before: impl Into<String>) -> Self {
+        Self { subject: subject.into(), before: Some(before.into()), after: None }
+    }
+}
+
+/// What an earlier, interrupted run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// All that the step is for; it need not run again.
+    Complete,
+    /// Nothing, or so little that running again is safe.
+    None,
+    /// Can not be told; a person decides.
+    Unknown,
 }
 
 /// What a tool answers.
@@ -56,62 +111,6 @@ impl Outcome {
     }
 }
 
-/// Why a tool gave up. The message is written to the node's log as an error; do not log it as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    kind: FailureKind,
-    message: String,
-    exit_code: u8,
-}
-
-/// Kinds of failure, for programs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FailureKind {
-    /// A required option is missing or a value can not be used; holds the option's name.
-    InvalidOption(String),
-    /// The thing looked for does not exist.
-    NotFound,
-    /// A check was made and its answer is no.
-    CheckFailed,
-    /// A peer could not be reached.
-    Unreachable,
-    /// Something took longer than it may.
-    TimedOut,
-    /// Policy or a peer said no.
-    Denied,
-    /// A kind of the tool's own, as a lower-case word with dashes.
-    Other(String),
-}
-
-impl Failure {
-    /// A failure with exit status 1. The message says what went wrong, to what, and what to do next.
-    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), exit_code: 1 }
-    }
-
-    /// The exit status a program in the tool's place would have had; 0 becomes 1.
-    #[must_use]
-    pub fn with_exit_code(mut self, code: u8) -> Self {
-        self.exit_code = code.max(1);
-        self
-    }
-
-    /// The kind.
-    pub fn kind(&self) -> &FailureKind {
-        &self.kind
-    }
-
-    /// The text for people.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The exit status, 1 to 255.
-    pub fn exit_code(&self) -> u8 {
-        self.exit_code
-    }
-}
-
 /// What [`crate::export_tool!`] calls.
 #[doc(hidden)]
 pub fn run_exported<T: Tool>(invocation: wit::Invocation) -> Result<wit::Outcome, wit::Failure> {
@@ -120,12 +119,36 @@ pub fn run_exported<T: Tool>(invocation: wit::Invocation) -> Result<wit::Outcome
     answer.map(|outcome| wit::Outcome { message: outcome.message }).map_err(wit::Failure::from)
 }
 
+/// What [`crate::export_tool!`] calls for `check`.
+#[doc(hidden)]
+pub fn check_exported<T: Checkable>(
+    invocation: wit::Invocation,
+) -> Result<Vec<dry_run::Change>, wit::Failure> {
+    report_panics();
+    let changes = read_call(invocation).and_then(T::check)?;
+    let change = |Change { subject, before, after }| dry_run::Change { subject, before, after };
+    Ok(changes.into_iter().map(change).collect())
+}
+
+/// What [`crate::export_tool!`] calls for `probe`.
+#[doc(hidden)]
+pub fn probe_exported<T: Probeable>(
+    invocation: wit::Invocation,
+) -> Result<effect_probe::Effect, wit::Failure> {
+    report_panics();
+    Ok(match read_call(invocation).and_then(T::probe)? {
+        Effect::Complete => effect_probe::Effect::Complete,
+        Effect::None => effect_probe::Effect::None,
+        Effect::Unknown => effect_probe::Effect::Unknown,
+    })
+}
+
 /// Without this a panic ends as a bare `unreachable`: on this target nothing prints the text.
 fn report_panics() {
     panic::set_hook(Box::new(|panic| log::error(format_args!("the tool has a defect: {panic}"))));
 }
 
-fn read_call<O: DeserializeOwned>(invocation: wit::Invocation) -> Result<Call<O>, Failure> {
+pub(crate) fn read_call<O: DeserializeOwned>(invocation: wit::Invocation) -> Result<Call<O>, Failure> {
     let options = invocation
         .options
         .into_iter()
@@ -151,21 +174,6 @@ fn read_options<O: DeserializeOwned>(options: Map<String, Value>) -> Result<O, F
         )
         .with_exit_code(2)
     })
-}
-
-impl From<Failure> for wit::Failure {
-    fn from(failure: Failure) -> Self {
-        let kind = match failure.kind {
-            FailureKind::InvalidOption(name) => wit::FailureKind::InvalidOption(name),
-            FailureKind::NotFound => wit::FailureKind::NotFound,
-            FailureKind::CheckFailed => wit::FailureKind::CheckFailed,
-            FailureKind::Unreachable => wit::FailureKind::Unreachable,
-            FailureKind::TimedOut => wit::FailureKind::TimedOut,
-            FailureKind::Denied => wit::FailureKind::Denied,
-            FailureKind::Other(kind) => wit::FailureKind::Other(kind),
-        };
-        Self { kind, message: failure.message, exit_code: failure.exit_code }
-    }
 }
 
 #[cfg(test)]
@@ -204,10 +212,5 @@ mod tests {
         assert_eq!(missing.exit_code(), 2);
         let broken = read_call::<Options>(invocation(&[("who", "you")], &[])).unwrap_err();
         assert_eq!(broken.kind(), &FailureKind::InvalidOption("who".into()));
-    }
-
-    #[test]
-    fn a_failure_never_looks_like_success() {
-        assert_eq!(Failure::new(FailureKind::Denied, "no").with_exit_code(0).exit_code(), 1);
     }
 }

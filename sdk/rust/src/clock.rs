@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::local_time;
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::clock::{local_time, monotonic_clock, wall_clock};
 
 /// A moment of the steady clock, for measuring how long something takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,4 +50,9 @@ pub fn since_epoch() -> Duration {
 pub fn sleep(length: Duration) {
     let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
     monotonic_clock::subscribe_duration(nanos).block();
+}
+
+/// A time limit as the interfaces of the host take it.
+pub(crate) fn millis(length: Duration) -> u32 {
+    u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
 }

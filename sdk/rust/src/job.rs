@@ -1,7 +1,10 @@
 //! Facts about the job and the node this call is for.
 
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::job as host;
-pub use host::{Context, Node, Variable};
+pub use crate::bindings::autoexec::tool::job::{Context, Node, Variable};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::job as host;
 
 /// Where in the job this call stands.
 pub fn context() -> Context {

@@ -37,23 +37,43 @@
 pub mod bindings;
 mod call;
 pub mod clock;
+pub mod connection;
+pub mod dialogue;
+pub mod documents;
+mod failure;
+pub mod filesystem;
+pub mod http;
+pub mod interact;
 pub mod job;
+pub mod job_nodes;
+pub mod lock;
 pub mod log;
 pub mod net_probe;
 pub mod options;
 pub mod output;
+pub mod program;
 pub mod random;
+pub mod secret;
+pub mod server;
+pub mod snmp;
 pub mod step_outputs;
+pub mod target;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
-pub use call::{Call, Failure, FailureKind, Outcome, Tool, ToolResult};
+pub use call::{Call, Change, Checkable, Effect, Outcome, Probeable, Tool, ToolResult};
+pub use failure::{Failure, FailureContext, FailureKind, HostError, Reason};
 
 #[doc(hidden)]
-pub use call::run_exported;
+pub use call::{check_exported, probe_exported, run_exported};
 
 /// Makes a type that implements [`Tool`] the component's tool. Once per crate.
+///
+/// `export_tool!(Type)` exports `run`; `export_tool!(Type: check)` also the dry run of [`Checkable`], `export_tool!(Type: probe)`
+/// the question of [`Probeable`], and `export_tool!(Type: check, probe)` both.
 #[macro_export]
 macro_rules! export_tool {
-    ($tool:ty) => {
+    ($tool:ty $(: $($further:ident),+)?) => {
         const _: () = {
             struct Exported;
 
@@ -68,7 +88,50 @@ macro_rules! export_tool {
                 }
             }
 
-    $crate::bindings::export!(Exported with_types_in $crate::bindings);
+            $crate::bindings::export!(Exported with_types_in $crate::bindings);
+            $($($crate::export_further!($tool, $further);)+)?
+        };
+    };
+}
+
+/// The exports beside `run`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_further {
+    ($tool:ty, check) => {
+        const _: () = {
+            use $crate::bindings::dry_run::exports::autoexec::tool::dry_run;
+
+            struct Exported;
+
+            impl dry_run::Guest for Exported {
+                fn check(
+                    invocation: dry_run::Invocation,
+                ) -> ::core::result::Result<::std::vec::Vec<dry_run::Change>, dry_run::Failure> {
+                    $crate::check_exported::<$tool>(invocation)
+                }
+            }
+
+    $crate::bindings::dry_run::export_dry_run!(Exported with_types_in $crate::bindings::dry_run);
+        };
+    };
+    ($tool:ty, probe) => {
+        const _: () = {
+            use $crate::bindings::effect_probe::exports::autoexec::tool::effect_probe;
+
+            struct Exported;
+
+            impl effect_probe::Guest for Exported {
+                fn probe(
+                    invocation: effect_probe::Invocation,
+                ) -> ::core::result::Result<effect_probe::Effect, effect_probe::Failure> {
+                    $crate::probe_exported::<$tool>(invocation)
+                }
+            }
+
+            $crate::bindings::effect_probe::export_effect_probe!(
+                Exported with_types_in $crate::bindings::effect_probe
+            );
         };
     };
 }

@@ -2,7 +2,11 @@
 
 use std::fmt::Display;
 
-use crate::bindings::autoexec::tool::log::{self as host, Level};
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::autoexec::tool::log as host;
+use crate::bindings::autoexec::tool::log::Level;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::log as host;
 
 /// A line without a level.
 pub fn plain(text: impl Display) {

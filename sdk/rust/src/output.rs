@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::output as host;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::output as host;
 
 /// Sets one output; a later value for the same name replaces it. Name it in `tool.toml`, or the server does not show it.
 ///

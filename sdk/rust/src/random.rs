@@ -1,6 +1,9 @@
 //! Random numbers fit for secrets.
 
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::wasi::random::random;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::random;
 
 /// Random bytes.
 pub fn bytes(count: usize) -> Vec<u8> {

@@ -5,8 +5,22 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+#[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::step_outputs as host;
-pub use host::QueryError;
+use crate::bindings::autoexec::tool::step_outputs as wit;
+pub use crate::bindings::autoexec::tool::step_outputs::QueryError;
+use crate::failure::{HostError, reasons};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::step_outputs as host;
+
+/// What the host could not do, and why.
+pub type Error = HostError<QueryError>;
+
+reasons!(QueryError {
+    QueryError::Denied(why) => crate::FailureKind::Denied, said("not granted", why);
+    QueryError::Unavailable(why) => crate::FailureKind::Unreachable, said("can not be read now", why);
+    QueryError::Other(why) => crate::FailureKind::Other("outputs".into()), why;
+});
 
 /// One step's output: `#{phase.bundle/tool_id.name}`, where hash and braces may be left out
 /// (spec/tools-behaviour/01, references to outputs).
@@ -18,6 +32,13 @@ pub struct OutputRef {
     pub operation_id: String,
     /// Name of the output.
     pub name: String,
+}
+
+/// As jobs write it.
+impl fmt::Display for OutputRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{{{}.{}.{}}}", self.phase, self.operation_id, self.name)
+    }
 }
 
 /// A text that is no reference; holds the text.
@@ -77,12 +98,13 @@ impl NodeValue {
 }
 
 /// Values on all nodes that have the output, in the order of the nodes.
-pub fn find(output: &OutputRef) -> Result<Vec<NodeValue>, QueryError> {
-    let found = host::find(&output.phase, &output.operation_id, &output.name)?;
-    found.into_iter().map(node_value).collect()
+pub fn find(output: &OutputRef) -> Result<Vec<NodeValue>, Error> {
+    let error = |reason| HostError::new(reason, format_args!("reading the outputs {output}"));
+    let found = host::find(&output.phase, &output.operation_id, &output.name).map_err(error)?;
+    found.into_iter().map(|value| node_value(value).map_err(error)).collect()
 }
 
-fn node_value(found: host::NodeValue) -> Result<NodeValue, QueryError> {
+fn node_value(found: wit::NodeValue) -> Result<NodeValue, QueryError> {
     let value = serde_json::from_str(&found.value).map_err(|error| QueryError::Other(error.to_string()))?;
     Ok(NodeValue { resource_id: found.resource_id, host: found.host, port: found.port, value })
 }

@@ -1,7 +1,7 @@
 //! Tool `basic/aggoutput`: one output of an earlier step from all nodes, as a map from node address to value
 //! (spec/tools-behaviour/01-values-and-control.md).
 
-use autoexec_sdk::step_outputs::{self, MalformedRef, NodeValue, OutputRef, QueryError};
+use autoexec_sdk::step_outputs::{self, MalformedRef, NodeValue, OutputRef};
 use autoexec_sdk::{Call, Failure, FailureKind, Outcome, Tool, ToolResult, log, output};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ impl Tool for AggOutput {
             "Try to query output for operation id:{} output:{}.",
             wanted.operation_id, wanted.name
         ));
-        let found = step_outputs::find(&wanted).map_err(unavailable)?;
+        let found = step_outputs::find(&wanted)?;
         let map = by_address(found);
         if map.is_empty() {
             log::warn(format_args!("Can not find any output for:{key}."));
@@ -41,11 +41,6 @@ impl Tool for AggOutput {
 
 fn by_address(found: Vec<NodeValue>) -> Map<String, Value> {
     found.into_iter().filter(|value| !value.is_runner()).map(|value| (value.address(), value.value)).collect()
-}
-
-fn unavailable(error: QueryError) -> Failure {
-    let (QueryError::Denied(reason) | QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
-    Failure::new(FailureKind::Unreachable, format!("the outputs of the job can not be read: {reason}"))
 }
 
 autoexec_sdk::export_tool!(AggOutput);

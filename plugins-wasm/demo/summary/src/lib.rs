@@ -1,6 +1,6 @@
 //! Tool `demo/summary`: puts outputs of many nodes, or data of its own options, together into one table.
 
-use autoexec_sdk::step_outputs::{self, OutputRef, QueryError};
+use autoexec_sdk::step_outputs::{self, OutputRef};
 use autoexec_sdk::{Call, Failure, FailureKind, Outcome, Tool, ToolResult, log, options, output};
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn add_outputs(table: &mut Table, reference: &str) -> Result<(), Failure> {
     let wanted: OutputRef = reference.parse().map_err(|error: step_outputs::MalformedRef| {
         Failure::new(FailureKind::InvalidOption("arguments".into()), error.to_string()).with_exit_code(3)
     })?;
-    let values = step_outputs::find(&wanted).map_err(|error| unavailable(reference, error))?;
+    let values = step_outputs::find(&wanted)?;
     if values.is_empty() {
         log::warn(format_args!("Can not find any output for:{reference}."));
     }
@@ -57,11 +57,6 @@ fn add_outputs(table: &mut Table, reference: &str) -> Result<(), Failure> {
         table.add(&found.address(), &wanted.name, found.value);
     }
     Ok(())
-}
-
-fn unavailable(reference: &str, error: QueryError) -> Failure {
-    let (QueryError::Denied(reason) | QueryError::Unavailable(reason) | QueryError::Other(reason)) = error;
-    Failure::new(FailureKind::Unreachable, format!("outputs for {reference} can not be read: {reason}"))
 }
 
 autoexec_sdk::export_tool!(Summary);
