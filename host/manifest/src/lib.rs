@@ -7,6 +7,7 @@
 mod contract;
 mod descriptor;
 mod manifest;
+mod native;
 mod section;
 
 pub use contract::{ALWAYS_LINKED, TOOL_EXPORT, TOOL_PACKAGE, capability_of};
@@ -15,6 +16,10 @@ pub use descriptor::{
     OptionType, OutputDescriptor,
 };
 pub use manifest::{CapabilityRequest, Manifest, ManifestError, RequestedLimits, Rerun, ToolName};
+pub use native::{
+    EnvironmentRequest, FileAccess, FilesystemRequest, NATIVE_MANIFEST_SUFFIX, NativeLimits, NativeManifest,
+    NativeManifestError, PATH_VARIABLES, TcpRequest,
+};
 pub use section::{
     ComponentOutline, InterfaceName, MANIFEST_SECTION, SectionError, append_manifest, read_outline,
 };

@@ -20,6 +20,7 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "manifest", to: &[] },
     Arrows { from: "grants", to: &["manifest"] },
     Arrows { from: "supply", to: &["manifest"] },
+    Arrows { from: "confine", to: &[] },
     Arrows { from: "transport", to: &[] },
     Arrows { from: "events", to: &["model"] },
     Arrows { from: "plan", to: &["model"] },
@@ -48,6 +49,7 @@ const FENCES: &[(&str, &str)] = &[
     ("reqwest", "console"),
     ("mongodb", "store-mongo"),
     ("minisign", "supply"),
+    ("landlock", "confine"),
 ];
 
 /// Crates that compute and do nothing else, and what must not be linked with them.
