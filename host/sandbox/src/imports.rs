@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use autoexec_manifest::{ALWAYS_LINKED, ComponentOutline, InterfaceName, TOOL_EXPORT, TOOL_PACKAGE};
+use autoexec_manifest::{ComponentOutline, InterfaceName, TOOL_EXPORT, TOOL_PACKAGE, capability_of};
 use semver::Version;
 
 use autoexec_grants::Capability;
@@ -15,14 +15,16 @@ use crate::grants::Grants;
 /// The WIT version of our own package that this host links.
 const OWN_VERSION: Version = Version::new(1, 0, 0);
 
-/// The WASI version whose clocks, poll and random are linked.
+/// The WASI version that is linked.
 const WASI_VERSION: Version = Version::new(0, 2, 12);
 
 /// WASI interfaces that every tool gets: time and randomness, nothing that reaches the outside.
-const WASI_ALWAYS: [&str; 6] = [
+const WASI_ALWAYS: [&str; 8] = [
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/wall-clock",
+    "wasi:io/error",
     "wasi:io/poll",
+    "wasi:io/streams",
     "wasi:random/random",
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
@@ -104,23 +106,40 @@ pub(crate) fn exports_tool(outline: &ComponentOutline) -> bool {
 
 fn why_missing(import: &InterfaceName, outline: &ComponentOutline, grants: &Grants) -> Option<MissingReason> {
     let name = import.unversioned();
-    if WASI_ALWAYS.contains(&name) {
-        return is_served_by(import, &WASI_VERSION);
-    }
-    let Some(own) = name.strip_prefix(TOOL_PACKAGE).and_then(|rest| rest.strip_prefix('/')) else {
-        let wasi = name.starts_with("wasi:");
-        return Some(if wasi { MissingReason::AmbientWasi } else { MissingReason::Unknown });
+    let version = match package_of(name) {
+        Some(Package::Own) => OWN_VERSION,
+        Some(Package::Wasi) => WASI_VERSION,
+        None => return Some(MissingReason::Unknown),
     };
-    if ALWAYS_LINKED.contains(&own) {
-        return is_served_by(import, &OWN_VERSION);
-    }
-    let Some(capability) = Capability::from_interface(own) else { return Some(MissingReason::Unknown) };
-    if outline.manifest.requests(own).is_none() {
+    let Some(wanted) = capability_of(import) else {
+        let known = package_of(name) == Some(Package::Own) || WASI_ALWAYS.contains(&name);
+        return if known { is_served_by(import, &version) } else { Some(MissingReason::AmbientWasi) };
+    };
+    let Some(capability) = Capability::from_interface(wanted) else { return Some(MissingReason::Unknown) };
+    if outline.manifest.requests(wanted).is_none() {
         Some(MissingReason::NotRequested(capability))
     } else if grants.has(capability) {
-        is_served_by(import, &OWN_VERSION)
+        is_served_by(import, &version)
     } else {
         Some(MissingReason::NotGranted(capability))
+    }
+}
+
+/// Whose interface it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Package {
+    Own,
+    Wasi,
+}
+
+fn package_of(name: &str) -> Option<Package> {
+    let package = name.split_once('/').map_or(name, |(package, _)| package);
+    if package == TOOL_PACKAGE {
+        Some(Package::Own)
+    } else if package.starts_with("wasi:") {
+        Some(Package::Wasi)
+    } else {
+        None
     }
 }
 
@@ -182,9 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn wasi_and_connection_count_under_their_capabilities() {
+        let imports = [
+            "wasi:http/types@0.2.0",
+            "wasi:sockets/tcp@0.2.3",
+            "autoexec:tool/connection@1.0.0",
+            "wasi:filesystem/types@0.2.12",
+        ];
+        let reasons: Vec<MissingReason> =
+            missing_imports(&outline(&imports, ""), &Grants::none()).into_iter().map(|m| m.reason).collect();
+        let capabilities =
+            [Capability::Http, Capability::Sockets, Capability::Sockets, Capability::Filesystem];
+        assert_eq!(reasons, capabilities.map(MissingReason::NotRequested));
+    }
+
+    #[test]
     fn every_missing_one_is_named() {
         let imports = [
-            "wasi:filesystem/types@0.2.0",
+            "wasi:nn/graph@0.2.0",
             "acme:magic/wand",
             "autoexec:tool/log@0.2.0",
             "wasi:clocks/wall-clock@0.3.0",

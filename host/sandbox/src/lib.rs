@@ -32,11 +32,18 @@ mod state;
 mod tool;
 mod v1_0;
 
-pub use autoexec_grants::{Access, Capability};
+pub use autoexec_grants::{Access, Capability, DataDirection, SecretDestination, TargetUse};
 pub use call::{FailureKind, ToolCall, ToolFailure, ToolOutcome};
 pub use engine::{Allocation, SandboxError, SandboxSettings};
 pub use grants::Grants;
-pub use host::{Denied, JobContext, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ToolHost};
+pub use host::{
+    Answer, Captured, Completed, Denied, DocumentError, DocumentsHost, DownloadSink, Ending, FileError,
+    GrantedDirectory, HeldLock, InteractError, InteractHost, JobContext, JobNodesError, LockError, LockHost,
+    LockMode, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramCall, ProgramError,
+    ProgramHost, Question, QuestionKind, SecretUnavailable, SecretValue, ServerError, ServerHost,
+    SourceEntry, SourceFacts, SourceFile, SourceKind, TargetCommand, TargetEntry, TargetError, TargetHost,
+    TargetSession, ToolHost, UploadSource,
+};
 pub use imports::{MissingImport, MissingReason};
 pub use invoke::InvokeError;
 pub use limits::Limits;

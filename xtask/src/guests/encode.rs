@@ -44,9 +44,9 @@ fn encode(core: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
             "uses the capability `{capability}`, but tool.toml does not ask for it: add a [[capability]] with a reason"
         );
     }
-    if let Some(request) =
-        manifest.capabilities.iter().find(|request| !used.contains(&request.interface.as_str()))
-    {
+    // References in options need the capability `secret` where they are exchanged, and no import.
+    let unused = |interface: &str| !used.contains(&interface) && interface != "secret";
+    if let Some(request) = manifest.capabilities.iter().find(|request| unused(&request.interface)) {
         bail!("asks for the capability `{}` in tool.toml, but does not use it: remove it", request.interface);
     }
     Ok(component)
