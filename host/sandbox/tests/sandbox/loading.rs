@@ -21,7 +21,7 @@ fn all_missing_interfaces_are_named_at_once() {
     let error = load_text(
         r#"(component
             (import "acme:magic/wand@1.0.0" (instance))
-            (import "wasi:filesystem/types@0.2.12" (instance))
+            (import "wasi:nn/graph@0.2.12" (instance))
             (import "autoexec:tool/net-probe@1.0.0" (instance)))"#,
     );
     let LoadError::Imports { missing, .. } = &error else { panic!("{error}") };
