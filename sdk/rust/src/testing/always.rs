@@ -66,6 +66,18 @@ impl Host {
         self.state.borrow().always.lines.iter().map(|(_, text)| text.clone()).collect()
     }
 
+    /// The lines that were logged, as the node's log shows them: `INFO: text`.
+    pub fn log_lines(&self) -> Vec<String> {
+        let prefix = |level| match level {
+            Level::Plain => "",
+            Level::Info => "INFO: ",
+            Level::Fine => "FINE: ",
+            Level::Warn => "WARN: ",
+            Level::Error => "ERROR: ",
+        };
+        self.log().into_iter().map(|(level, text)| format!("{}{text}", prefix(level))).collect()
+    }
+
     /// The lines that were logged, with their levels.
     pub fn log(&self) -> Vec<(Level, String)> {
         self.state.borrow().always.lines.clone()
