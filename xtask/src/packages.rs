@@ -39,6 +39,21 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
 ];
 
+/// Needed by the tests of target tools: the shells of targets, and what the tools look at or change in a scratch machine.
+pub(crate) const TARGETS: &[Package] = &[
+    Package { name: "busybox-static", file: "/bin/busybox", purpose: "target tools run in its shell" },
+    Package { name: "ksh", file: "/bin/ksh", purpose: "target tools run in this shell" },
+    Package { name: "mksh", file: "/bin/mksh", purpose: "target tools run in this shell" },
+    Package { name: "iproute2", file: "/usr/sbin/ip", purpose: "addresses of a scratch machine" },
+    Package { name: "iptables", file: "/usr/sbin/iptables", purpose: "a firewall in a scratch machine" },
+    Package { name: "e2fsprogs", file: "/usr/sbin/mkfs.ext2", purpose: "a busy disk in a scratch machine" },
+    Package {
+        name: "python3-minimal",
+        file: "/usr/bin/python3",
+        purpose: "scripts for targets are read by it",
+    },
+];
+
 /// Needed to measure.
 pub(crate) const BENCH: &[Package] =
     &[Package { name: "time", file: "/usr/bin/time", purpose: "peak memory of a process" }];
@@ -97,5 +112,7 @@ mod tests {
         let found = missing(&[BUILD, SSHD], |file| file != "/usr/sbin/sshd");
         assert_eq!(names(found), ["openssh-server"]);
         assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 8);
+        let with_targets = missing(&[BUILD, TARGETS], |file| file != "/bin/mksh");
+        assert_eq!(names(with_targets), ["mksh"]);
     }
 }

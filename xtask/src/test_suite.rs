@@ -20,7 +20,7 @@ pub(crate) struct Options {
 
 /// Installs what is missing, says so before, and builds the guests.
 pub(crate) fn prepare() -> Result<()> {
-    packages::ensure(&[packages::BUILD, packages::SSHD, packages::TESTS])?;
+    packages::ensure(&[packages::BUILD, packages::SSHD, packages::TESTS, packages::TARGETS])?;
     guests::run(&guests::Options::default())
 }
 

@@ -2,5 +2,6 @@
 
 pub mod home;
 pub mod mongo;
+pub mod scratch;
 pub mod server;
 pub mod sshd;
