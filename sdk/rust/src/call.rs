@@ -2,7 +2,6 @@
 
 use std::panic;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::bindings::autoexec::tool::types as wit;
@@ -10,13 +9,13 @@ use crate::bindings::dry_run::exports::autoexec::tool::dry_run;
 use crate::bindings::effect_probe::exports::autoexec::tool::effect_probe;
 use crate::failure::{Failure, FailureKind};
 use crate::log;
+use crate::options::{Given, OptionSet};
 
 /// What a tool does.
 pub trait Tool {
-    /// Its named options. Derive `Deserialize`; fields have the names in `tool.toml`. An option that the job leaves
-    /// empty is absent, so optional ones are `Option` or have `#[serde(default)]`. A tool without options uses
+    /// Its named options: a struct that derives [`Options`](crate::Options). A tool without options uses
     /// `serde::de::IgnoredAny`.
-    type Options: DeserializeOwned;
+    type Options: OptionSet;
 
     /// Does the work once. The instance is new for each call.
     fn run(call: Call<Self::Options>) -> ToolResult;
@@ -148,7 +147,7 @@ fn report_panics() {
     panic::set_hook(Box::new(|panic| log::error(format_args!("the tool has a defect: {panic}"))));
 }
 
-pub(crate) fn read_call<O: DeserializeOwned>(invocation: wit::Invocation) -> Result<Call<O>, Failure> {
+pub(crate) fn read_call<O: OptionSet>(invocation: wit::Invocation) -> Result<Call<O>, Failure> {
     let options = invocation
         .options
         .into_iter()
@@ -156,23 +155,12 @@ pub(crate) fn read_call<O: DeserializeOwned>(invocation: wit::Invocation) -> Res
         .collect::<Result<Map<String, Value>, Failure>>()?;
     let arguments =
         invocation.arguments.iter().map(|text| read_json("arguments", text)).collect::<Result<_, _>>()?;
-    Ok(Call { options: read_options(options)?, arguments })
+    Ok(Call { options: O::read_all(Given::new(options))?, arguments })
 }
 
 fn read_json(name: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| {
         Failure::new(FailureKind::InvalidOption(name.to_owned()), format!("`{name}` is not JSON: {error}"))
-    })
-}
-
-fn read_options<O: DeserializeOwned>(options: Map<String, Value>) -> Result<O, Failure> {
-    // Exit status 2 is what the tools replaced by components give for wrong options.
-    serde_json::from_value(Value::Object(options)).map_err(|error| {
-        Failure::new(
-            FailureKind::InvalidOption(String::new()),
-            format!("the options can not be used: {error}"),
-        )
-        .with_exit_code(2)
     })
 }
 

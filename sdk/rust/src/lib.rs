@@ -1,17 +1,22 @@
 //! Writes autoexec tools in Rust.
 //!
-//! A tool is a type that implements [`Tool`], exported with [`export_tool!`], and a `tool.toml` beside its
-//! `Cargo.toml` that says who it is, which options it takes and which capabilities it asks for.
-//! `cargo xtask guests` makes one `.wasm` file of both.
+//! A tool is a struct of typed options with doc comments and one `run`. `tool.toml` beside `Cargo.toml` says who it is and
+//! which capabilities it asks for; names, types, defaults and help of options and outputs come from the code.
 //!
 //! ```
-//! use autoexec_sdk::{Call, Outcome, Tool, ToolResult, log, output};
+//! use autoexec_sdk::{Call, Options, Outcome, Outputs, Tool, ToolResult, log, output::Outputs as _};
 //!
-//! /// Options, by the names in tool.toml.
-//! #[derive(serde::Deserialize)]
+//! #[derive(Options)]
 //! struct Options {
-//!     /// Whom to greet.
+//!     /// Whom to greet
+//!     #[option(default = "world")]
 //!     who: String,
+//! }
+//!
+//! #[derive(Outputs)]
+//! struct Greeted {
+//!     /// What was said
+//!     greeting: String,
 //! }
 //!
 //! struct Hello;
@@ -20,24 +25,34 @@
 //!     type Options = Options;
 //!
 //!     fn run(call: Call<Options>) -> ToolResult {
-//!         log::info(format_args!("greeting {}", call.options.who));
-//!         output::set("greeting", &format!("Hello, {}!", call.options.who));
+//!         let greeting = format!("Hello, {}!", call.options.who);
+//!         log::info(&greeting);
+//!         Greeted { greeting }.put();
 //!         Ok(Outcome::default())
 //!     }
 //! }
 //!
 //! autoexec_sdk::export_tool!(Hello);
+//!
+//! let host = autoexec_sdk::testing::Host::new();
+//! host.run::<Hello>(serde_json::json!({"who": "you"})).unwrap();
+//! assert_eq!(host.output("greeting"), Some("Hello, you!".into()));
 //! ```
 //!
 //! What a tool uses of this crate is what its component imports: a tool that never calls [`net_probe`] has no such
-//! import. `std::fs`, `std::net`, `println!` and `SystemTime` do not work in a tool; use the modules here. Keep the
-//! logic in plain functions and test those on the build machine with `cargo test`.
+//! import. `std::fs`, `std::net`, `println!` and `SystemTime` do not work in a tool; use the modules here. Natively
+//! the same modules speak to the fake host of [`testing`], so that `cargo test` runs a tool as a whole.
+
+// The macros name the crate as tools do.
+extern crate self as autoexec_sdk;
 
 #[doc(hidden)]
 pub mod bindings;
 mod call;
 pub mod clock;
 pub mod connection;
+#[doc(hidden)]
+pub mod describe;
 pub mod dialogue;
 pub mod documents;
 mod failure;
@@ -61,8 +76,12 @@ pub mod target;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use autoexec_sdk_derive::{Choice, Options, Outputs};
 pub use call::{Call, Change, Checkable, Effect, Outcome, Probeable, Tool, ToolResult};
 pub use failure::{Failure, FailureContext, FailureKind, HostError, Reason};
+
+#[doc(hidden)]
+pub use serde_json;
 
 #[doc(hidden)]
 pub use call::{check_exported, probe_exported, run_exported};
