@@ -11,8 +11,8 @@ mod build;
 mod encode;
 mod toolchain;
 
+use autoexec_packaging::Toolchain;
 use build::GuestCrate;
-use toolchain::Toolchain;
 
 use crate::workspace;
 
@@ -37,7 +37,7 @@ impl Options {
 /// Builds everything that is out of date.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = workspace::root()?;
-    let toolchain = Toolchain::find_or_install()?;
+    let toolchain = toolchain::find_or_install()?;
     // One for both workspaces, so that the standard library is built once.
     let target_dir = root.join("target/plugins");
     let out = options.out.clone().unwrap_or_else(|| target_dir.join("wasm"));

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use autoexec_packaging::{TARGET, Toolchain};
 use serde_json::Value;
 
-use super::toolchain::{TARGET, Toolchain};
 use crate::step;
 
 /// File beside `Cargo.toml` that makes a crate a tool.

@@ -1,55 +1,27 @@
-//! From a core module and `tool.toml` to one `.wasm` file that is the whole tool.
+//! Writes a tool's file where it is out of date.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
-use autoexec_manifest::{Manifest, append_manifest, capability_of, read_outline};
+use anyhow::{Context, Result};
+use autoexec_packaging::{of_core_module, read_tool_file};
 
 use super::GuestCrate;
 use crate::step::say;
 
 /// Writes `<out>/<bundle>/<name>.wasm` unless it is newer than everything it is made from.
 pub(super) fn component(guest: &GuestCrate, core: &Path, out: &Path) -> Result<()> {
-    let manifest = read_manifest(&guest.tool_file())?;
+    let manifest = read_tool_file(&guest.tool_file())?;
     let path = out.join(format!("{}.wasm", manifest.name));
     if is_up_to_date(&path, &[core, &guest.tool_file(), &std::env::current_exe()?]) {
         return Ok(());
     }
     let core = fs::read(core).with_context(|| format!("reading {}", core.display()))?;
-    let bytes = encode(&core, &manifest)?;
-    write_whole(&path, &bytes)?;
-    say(format_args!("{} ({} bytes)", path.display(), bytes.len()));
+    let packed = of_core_module(&core, manifest)?;
+    write_whole(&path, &packed.bytes)?;
+    say(format_args!("{} ({} bytes)", path.display(), packed.bytes.len()));
     Ok(())
-}
-
-/// Reads and checks a `tool.toml`.
-fn read_manifest(path: &Path) -> Result<Manifest> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let manifest: Manifest = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
-    manifest.checked().with_context(|| format!("in {}", path.display()))
-}
-
-/// The component with its manifest, checked to ask for exactly the capabilities that it uses.
-fn encode(core: &[u8], manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut encoder = wit_component::ComponentEncoder::default();
-    encoder.validate(true).module(core).context("the core module was not built with the SDK")?;
-    let mut component = encoder.encode().context("making a component of the core module")?;
-    append_manifest(&mut component, manifest);
-    let outline = read_outline(&component)?;
-    let used: Vec<&str> = outline.imports.iter().filter_map(capability_of).collect();
-    if let Some(capability) = used.iter().find(|capability| manifest.requests(capability).is_none()) {
-        bail!(
-            "uses the capability `{capability}`, but tool.toml does not ask for it: add a [[capability]] with a reason"
-        );
-    }
-    // References in options need the capability `secret` where they are exchanged, and no import.
-    let unused = |interface: &str| !used.contains(&interface) && interface != "secret";
-    if let Some(request) = manifest.capabilities.iter().find(|request| unused(&request.interface)) {
-        bail!("asks for the capability `{}` in tool.toml, but does not use it: remove it", request.interface);
-    }
-    Ok(component)
 }
 
 fn is_up_to_date(path: &Path, inputs: &[&Path]) -> bool {
@@ -88,23 +60,5 @@ mod tests {
         assert!(!is_up_to_date(&new, &[&old, &newest]));
         assert!(!is_up_to_date(&dir.path().join("missing"), &[&old]));
         assert!(!is_up_to_date(&new, &[&dir.path().join("missing")]));
-    }
-
-    #[test]
-    fn a_wrong_tool_file_is_named_with_its_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tool.toml");
-        fs::write(&path, "name = \"demo/x\"\nnoname = 1\n").unwrap();
-        let error = format!("{:#}", read_manifest(&path).unwrap_err());
-        assert!(
-            error.contains("tool.toml") && error.contains("noname") && error.contains("line 2"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn what_is_not_a_core_module_is_refused() {
-        let manifest = toml::from_str(include_str!("../../../host/manifest/tests/minimal.toml")).unwrap();
-        assert!(encode(b"\0asm\x01\0\0\0", &manifest).is_err());
     }
 }

@@ -18,6 +18,7 @@ struct Arrows {
 const ARROWS: &[Arrows] = &[
     Arrows { from: "model", to: &[] },
     Arrows { from: "manifest", to: &[] },
+    Arrows { from: "packaging", to: &["manifest"] },
     Arrows { from: "grants", to: &["manifest"] },
     Arrows { from: "supply", to: &["manifest"] },
     Arrows { from: "confine", to: &[] },
