@@ -97,7 +97,14 @@ pub fn of_core_module(core: &[u8], manifest: Manifest) -> Result<Packed, Packagi
         .map_err(|error| PackagingError::Core(format!("{error:#}")))
         .map(std::mem::take)?;
     let component = encoder.encode().map_err(|error| PackagingError::Core(format!("{error:#}")))?;
-    of_component(component, description, manifest)
+    let packed = of_component(component, description, manifest)?;
+    // A module without the SDK's export becomes a component as well, one that nobody can call.
+    let exports = read_outline(&packed.bytes)?.exports;
+    if exports.iter().any(|export| export.unversioned() == TOOL_EXPORT) {
+        Ok(packed)
+    } else {
+        Err(PackagingError::Core("it has no `export_tool!`".into()))
+    }
 }
 
 /// Makes the tool of a component without a manifest, such as those from Python and JavaScript.
@@ -180,8 +187,12 @@ mod tests {
 
     #[test]
     fn what_is_not_a_core_module_is_refused() {
-        let error = of_core_module(b"\0asm\x01\0\0\0", manifest(MINIMAL)).unwrap_err();
-        assert!(matches!(error, PackagingError::Core(_)), "{error}");
+        let mut bare = manifest(MINIMAL);
+        bare.capabilities.clear();
+        for bytes in [b"\0asm\x01\0\0\0".as_slice(), EMPTY_COMPONENT, b"#!/bin/sh"] {
+            let error = of_core_module(bytes, bare.clone()).unwrap_err();
+            assert!(matches!(error, PackagingError::Core(_)), "{error}");
+        }
     }
 
     #[test]
