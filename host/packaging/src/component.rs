@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use autoexec_manifest::{
-    Manifest, ManifestError, SectionError, append_manifest, capability_of, read_outline,
+    Manifest, ManifestError, SectionError, TOOL_EXPORT, append_manifest, capability_of, read_outline,
 };
 
 use crate::description::Description;
