@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use crate::address::AddressClass;
+use crate::advice::Advice;
 use crate::capability::Capability;
-use crate::decide::{Access, Request, Verdict};
-use crate::host::{Host, HostError};
-use crate::policy::{Mode, Policy};
+use crate::host::HostError;
+use crate::path::PathError;
+use crate::policy::Mode;
 use crate::rule::RuleRef;
 
 /// The most of an argument that is shown or recorded, in characters.
@@ -33,6 +34,9 @@ pub struct Decision {
     pub rule: Option<RuleRef>,
     /// Why.
     pub reason: Reason,
+    /// What the executor needs beyond a yes.
+    #[serde(skip)]
+    pub terms: Terms,
     /// How to allow what was refused.
     #[serde(skip)]
     pub advice: Option<Advice>,
@@ -50,6 +54,31 @@ pub enum DecisionOutcome {
     WouldDeny,
     /// It would be denied, but the policy only learns.
     Learned,
+}
+
+/// What the executor needs, beyond a yes, to carry out what was allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", rename_all_fields = "kebab-case")]
+pub enum Terms {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// A connection, for `http` and `sockets`.
+    Connection {
+        /// Whether the certificate of a TLS peer is checked. Only a rule `unverified-tls` says no.
+        verify_certificate: bool,
+    },
+    /// A file of the runner.
+    Directory {
+        /// What the policy names, absolute: a directory that holds the file, or the path that was asked for itself. No link may lead
+        /// out of it.
+        root: String,
+    },
+    /// A program.
+    Program {
+        /// Where it lies, absolute.
+        path: String,
+    },
 }
 
 /// Why the rules say what they say.
@@ -72,13 +101,29 @@ pub enum Reason {
     },
     /// The host can not be compared with rules.
     Host(HostError),
+    /// The path can not be compared with rules.
+    Path(PathError),
+    /// Neither `http` nor `https`.
+    Scheme,
+    /// A name or the path of a call that can not be compared with rules.
+    Name,
+    /// A file of the executor itself: no rule gives it out.
+    OwnFile,
+    /// No rule for the tool says where the program is.
+    NoProgram,
 }
 
 impl Reason {
+    /// Whether the mode makes no difference: what is missing is not a permission, or is nobody's to give.
+    fn is_final(self) -> bool {
+        matches!(self, Self::Path(_) | Self::OwnFile | Self::NoProgram)
+    }
+
     pub(crate) fn outcome(self, mode: Mode) -> DecisionOutcome {
         match (self, mode) {
             (Self::Granted, _) => DecisionOutcome::Allowed,
             (_, Mode::Enforce) => DecisionOutcome::Denied,
+            (reason, _) if reason.is_final() => DecisionOutcome::Denied,
             (_, Mode::Monitor) => DecisionOutcome::WouldDeny,
             (_, Mode::Learn) => DecisionOutcome::Learned,
         }
@@ -99,6 +144,13 @@ impl fmt::Display for Reason {
                 )
             }
             Self::Host(error) => error.fmt(f),
+            Self::Path(error) => error.fmt(f),
+            Self::Scheme => f.write_str("the scheme is neither `http` nor `https`"),
+            Self::Name => f.write_str("the name is empty, too long, or has parts that can be read in two ways"),
+            Self::OwnFile => f.write_str(
+                "it is the executor's own; of its directories, policies give out only those that docs/policy.md names",
+            ),
+            Self::NoProgram => f.write_str("no rule for the tool says where this program is"),
         }
     }
 }
@@ -106,52 +158,6 @@ impl fmt::Display for Reason {
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// What to write where, so that a refused request is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Advice {
-    /// Add a grant to the end of a file.
-    AddGrant {
-        /// The file.
-        file: String,
-        /// TOML text.
-        text: String,
-        /// The built-in policy holds: it has to be copied first, because the file replaces it.
-        replaces_built_in: bool,
-    },
-    /// Add a pattern or a switch to the ceiling, beside the grant that is there.
-    AddToCeiling {
-        /// Where the ceiling stands.
-        at: RuleRef,
-        /// The key and value to add.
-        text: String,
-    },
-    /// Remove or narrow the deny rule.
-    RemoveDeny {
-        /// Where it stands.
-        at: RuleRef,
-    },
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddGrant { file, text, replaces_built_in } => {
-                write!(f, "To allow it, add to {file}")?;
-                if *replaces_built_in {
-                    f.write_str(" (it replaces the built-in policy, so begin it with the output of `autoexec policy default`)")?;
-                }
-                write!(f, ":\n{text}")
-            }
-            Self::AddToCeiling { at, text } => {
-                write!(f, "To allow it, add to the ceiling in {} line {}: {text}", at.file, at.line)
-            }
-            Self::RemoveDeny { at } => {
-                write!(f, "To allow it, remove or narrow the rule in {} line {}", at.file, at.line)
-            }
-        }
     }
 }
 
@@ -179,43 +185,6 @@ impl fmt::Display for Decision {
             Some(rule) => write!(f, ": {}: {rule}.", self.reason),
             None => write!(f, ": {}.", self.reason),
         }
-    }
-}
-
-impl Policy {
-    pub(crate) fn advice(&self, request: &Request<'_>, verdict: &Verdict) -> Option<Advice> {
-        match (verdict.reason, &verdict.rule) {
-            (Reason::Granted | Reason::Host(_), _) => None,
-            (Reason::Forbidden, at) => at.clone().map(|at| Advice::RemoveDeny { at }),
-            (Reason::Ceiling, Some(at)) => {
-                Some(Advice::AddToCeiling { at: at.clone(), text: grant_line(&request.access) })
-            }
-            _ => Some(Advice::AddGrant {
-                file: self.site_file.clone().or_else(|| self.files.last().cloned())?,
-                text: format!("[[grant]]\ntools = [{:?}]\n{}", request.tool, grant_line(&request.access)),
-                replaces_built_in: self.is_built_in(),
-            }),
-        }
-    }
-}
-
-/// The narrowest line that allows the request.
-fn grant_line(access: &Access<'_>) -> String {
-    let Access::NetProbe { host, port, address } = access else {
-        return match access.capability() {
-            Capability::NetProbe => "net-probe = { hosts = [\"${node.host}\"] }".to_owned(),
-            capability => format!("{capability} = true"),
-        };
-    };
-    let host = match (Host::parse(host), address) {
-        // A name keeps its own rule; what is missing then is the address it leads to.
-        (Ok(Host::Name(_)), Some(address)) => Host::Address(address.to_canonical()),
-        (Ok(host), _) => host,
-        (Err(_), _) => Host::Name(shown(host)),
-    };
-    match host {
-        Host::Address(IpAddr::V6(address)) => format!("net-probe = {{ hosts = [\"[{address}]:{port}\"] }}"),
-        host => format!("net-probe = {{ hosts = [\"{host}:{port}\"] }}"),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::access::{Access, Request};
 use crate::capability::Capability;
-use crate::decide::{Access, Facts, Request};
+use crate::decide::Facts;
 use crate::decision::Decision;
 use crate::policy::Policy;
 

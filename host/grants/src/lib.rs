@@ -24,7 +24,9 @@
 //! # Ok::<(), autoexec_grants::PolicyError>(())
 //! ```
 
+mod access;
 mod address;
+mod advice;
 mod capability;
 mod decide;
 mod decision;
@@ -33,21 +35,30 @@ mod effective;
 mod host;
 mod limits;
 mod parse;
+mod path;
 mod pattern;
 mod policy;
 mod rule;
+mod subject;
+mod text;
 mod tools;
+mod words;
 
+pub use access::{Access, Direction as DataDirection, Request, SecretDestination, TargetUse};
 pub use address::AddressClass;
+pub use advice::Advice;
 pub use capability::Capability;
-pub use decide::{Access, Direction as DataDirection, Facts, Request, SecretDestination, TargetUse};
-pub use decision::{Advice, Decision, DecisionOutcome, Reason};
+pub use decide::Facts;
+pub use decision::{Decision, DecisionOutcome, Reason, Terms};
 pub use diff::{Change, Direction, diff};
 pub use effective::{CapabilityGrant, EffectiveGrant};
 pub use host::{Host, HostError};
 pub use limits::ToolLimits;
 pub use parse::{PolicyError, PolicyProblem};
+pub use path::PathError;
 pub use pattern::{HostPattern, PatternError};
 pub use policy::{BUILT_IN, BUILT_IN_NAME, Mode, Policy};
 pub use rule::RuleRef;
+pub use text::{NamePattern, NamePatternError};
 pub use tools::{ToolPattern, ToolPatternError};
+pub use words::{WordsPattern, WordsPatternError};

@@ -40,6 +40,17 @@ struct PortRange {
     last: u16,
 }
 
+/// What is asked for at a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// This port.
+    Number(u16),
+    /// A name is looked up for some port that will be asked for later.
+    Lookup,
+    /// The host itself, without a port.
+    Without,
+}
+
 /// A connection in the form that patterns are held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -47,7 +58,7 @@ pub(crate) struct Target {
     pub(crate) host: Host,
     /// Addresses that would be connected to, as far as they are known.
     pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) port: u16,
+    pub(crate) port: Port,
     /// The node the tool is called for, if its host has a form that can be compared.
     pub(crate) node: Option<Host>,
 }
@@ -64,28 +75,34 @@ impl HostPattern {
 
     /// Whether it allows the host as asked for. Addresses behind a name are another question.
     pub(crate) fn matches_host(&self, target: &Target) -> bool {
-        self.matches_port(target.port)
-            && match (&self.host, &target.host) {
-                (HostMatcher::Any, _) => true,
-                (HostMatcher::Net(net), Host::Address(address)) => net.contains(address),
-                (HostMatcher::Suffix(suffix), Host::Name(name)) => has_suffix(name, suffix),
-                _ => self.names_exactly(target),
-            }
+        self.matches_port(target.port) && self.is_host(target)
+    }
+
+    fn is_host(&self, target: &Target) -> bool {
+        match (&self.host, &target.host) {
+            (HostMatcher::Any, _) => true,
+            (HostMatcher::Net(net), Host::Address(address)) => net.contains(address),
+            (HostMatcher::Suffix(suffix), Host::Name(name)) => has_suffix(name, suffix),
+            _ => self.is_just_host(target),
+        }
     }
 
     /// Whether it means just this host: then whoever wrote the rule answers for where the name leads.
     pub(crate) fn names_exactly(&self, target: &Target) -> bool {
-        self.matches_port(target.port)
-            && match &self.host {
-                HostMatcher::Name(name) => matches!(&target.host, Host::Name(asked) if asked == name),
-                HostMatcher::NodeHost => target.node.as_ref() == Some(&target.host),
-                HostMatcher::Any | HostMatcher::Suffix(_) | HostMatcher::Net(_) => false,
-            }
+        self.matches_port(target.port) && self.is_just_host(target)
+    }
+
+    fn is_just_host(&self, target: &Target) -> bool {
+        match &self.host {
+            HostMatcher::Name(name) => matches!(&target.host, Host::Name(asked) if asked == name),
+            HostMatcher::NodeHost => target.node.as_ref() == Some(&target.host),
+            HostMatcher::Any | HostMatcher::Suffix(_) | HostMatcher::Net(_) => false,
+        }
     }
 
     /// Whether it allows an address that is not public: only a network inside the address' own block does, so that
     /// `0.0.0.0/0` gives out no private network, and `169.254.0.0/16` no metadata service.
-    pub(crate) fn reaches_into(&self, block: &Block, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn reaches_into(&self, block: &Block, address: IpAddr, port: Port) -> bool {
         let HostMatcher::Net(net) = &self.host else { return false };
         self.matches_port(port) && net.contains(&address) && block.net.contains(net)
     }
@@ -98,7 +115,7 @@ impl HostPattern {
                 .iter()
                 .any(|address| test(address) || carried_v4(*address).is_some_and(|v4| test(&v4)))
         };
-        self.matches_port(target.port)
+        self.forbids_port(target.port)
             && match &self.host {
                 HostMatcher::Net(net) => is_address(&|address| net.contains(address)),
                 HostMatcher::NodeHost => {
@@ -108,7 +125,7 @@ impl HostPattern {
                             .and_then(Host::address)
                             .is_some_and(|node| is_address(&|address| *address == node))
                 }
-                HostMatcher::Any | HostMatcher::Suffix(_) | HostMatcher::Name(_) => self.matches_host(target),
+                HostMatcher::Any | HostMatcher::Suffix(_) | HostMatcher::Name(_) => self.is_host(target),
             }
     }
 
@@ -122,8 +139,19 @@ impl HostPattern {
         ports && self.host.covers(&other.host, effect)
     }
 
-    fn matches_port(&self, port: u16) -> bool {
-        self.ports.is_none_or(|ports| (ports.first..=ports.last).contains(&port))
+    /// Whether an allow rule is about what is asked for. A rule for some ports gives no echo of the host, but its name
+    /// must be looked up.
+    fn matches_port(&self, port: Port) -> bool {
+        self.ports.is_none_or(|ports| match port {
+            Port::Number(port) => ports.contains(port),
+            Port::Lookup => true,
+            Port::Without => false,
+        })
+    }
+
+    /// Whether a deny rule is about it. One for some ports leaves the others, and so the name.
+    fn forbids_port(&self, port: Port) -> bool {
+        self.ports.is_none_or(|ports| matches!(port, Port::Number(port) if ports.contains(port)))
     }
 }
 
@@ -214,6 +242,10 @@ fn parse_net(text: &str) -> Result<IpNet, PatternError> {
 }
 
 impl PortRange {
+    fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+
     fn parse(text: &str) -> Result<Self, PatternError> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let number = |text: &str| {

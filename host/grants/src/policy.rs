@@ -3,7 +3,7 @@
 use crate::capability::Capability;
 use crate::limits::{LimitEntry, ToolLimits, smallest};
 use crate::parse::{self, PolicyError};
-use crate::rule::{Rule, RuleRef};
+use crate::rule::{Matcher, Rule, RuleRef};
 use crate::tools::ToolPattern;
 
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,16 @@ impl Policy {
         let granted = Capability::ALL.into_iter().flat_map(|capability| self.granted(tool, capability));
         let ceiling = self.ceiling.iter().flat_map(|ceiling| &ceiling.rules);
         granted.chain(ceiling).map(|rule| &rule.at).collect()
+    }
+
+    /// The path that a program has in this policy, for whichever tool.
+    pub(crate) fn program_path(&self, name: &str) -> Option<&str> {
+        let granted = self.grants.iter().flat_map(|grant| &grant.rules);
+        let mut rules = granted.chain(self.ceiling.iter().flat_map(|ceiling| &ceiling.rules));
+        rules.find_map(|rule| match &rule.matcher {
+            Matcher::Program { name: own, path: Some(path), .. } if own == name => Some(path.as_str()),
+            _ => None,
+        })
     }
 
     /// Rules of the grants for a tool.

@@ -11,7 +11,7 @@ fn policy(text: &str) -> Policy {
 }
 
 fn probe(policy: &Policy, tool: &str, host: &str, port: u16) -> Decision {
-    let facts = Facts { node_host: Some("10.0.0.7"), job_dir: None };
+    let facts = Facts { node_host: Some("10.0.0.7"), ..Facts::default() };
     let access = Access::NetProbe { host, port, address: None };
     policy.decide(&Request { tool, digest: Some("d1"), access }, &facts)
 }
@@ -170,12 +170,39 @@ fn errors_name_file_line_and_what_is_wrong() {
         ("[[grant]]\ntools = [\"a/b\",\n\"b\"]\nstep-outputs = true", 3, "`b` is no tool pattern"),
         ("[[grant]]\ntools = []\nstep-outputs = true", 2, "empty"),
         ("[[grant]]\ntools = [\"a/b\"]", 2, "says for which tools"),
-        ("[[grant]]\ntools = [\"a/b\"]\nstep-outputs = \"yes\"", 3, "boolean"),
+        ("[[grant]]\ntools = [\"a/b\"]\nstep-outputs = \"yes\"", 3, "must be `true` or `false`"),
         ("[[limits]]\ntools = [\"*\"]\nmemory-mib = 0", 3, "`memory-mib` is 0"),
         ("[[limits]]\ntools = [\"*\"]", 2, "says for which tools"),
         ("[[limits]]\ntools = [\"*\"]\ntime-seconds = -1", 3, "-1"),
-        ("[ceiling]\nhttp = true", 2, "http"),
-        ("x = 1", 1, "x"),
+        ("[ceiling]\nhttps = true", 2, "did you mean `http`?"),
+        ("[[grnat]]\ntools = [\"*\"]", 1, "there is no key `grnat` in a policy; did you mean `grant`?"),
+        ("[[limits]]\ntools = [\"*\"]\ntime-secnds = 5", 3, "did you mean `time-seconds`?"),
+        ("x = 1", 1, "which has: mode, ceiling, grant, limits"),
+        ("mode = 5", 1, "`mode` is 5"),
+        ("grant = 5", 1, "list of tables"),
+        ("ceiling = 5", 1, "a table"),
+        ("[[grant]]\ntools = \"*\"", 2, "a list of tools"),
+        ("[[grant]]\ntools = [\"*\"]\nhttp = { methods = [\"get\"] }", 3, "capital letters"),
+        ("[[grant]]\ntools = [\"*\"]\nhttp = { schemes = [\"ftp\"] }", 3, "`https` and `http`"),
+        ("[[grant]]\ntools = [\"*\"]\nhttp = { host = [\"x\"] }", 3, "did you mean `hosts`?"),
+        ("[[grant]]\ntools = [\"*\"]\nhttp = [\"x\"]", 3, "`http` is a list"),
+        ("[[grant]]\ntools = [\"*\"]\nhttp = { hosts = \"x\" }", 3, "a list of texts"),
+        ("[[grant]]\ntools = [\"*\"]\nfilesystem = { read = [\"x\"] }", 3, "not absolute"),
+        ("[[grant]]\ntools = [\"*\"]\nfilesystem = { read = [\"${job.dir}\"] }", 3, "`${job.dir}/file`"),
+        ("[[grant]]\ntools = [\"*\"]\nfilesystem = { read = true }", 3, "`read` is true"),
+        ("[[grant]]\ntools = [\"*\"]\ntarget = { read = [\"x\"] }", 3, "not absolute"),
+        ("[[grant]]\ntools = [\"*\"]\ntarget = { command = true }", 3, "did you mean `commands`?"),
+        ("[[grant]]\ntools = [\"*\"]\ntarget = { commands = [\"a**\"] }", 3, "no pattern for words"),
+        ("[[grant]]\ntools = [\"*\"]\ntarget = { deny = true }", 3, "a list of texts"),
+        ("[[grant]]\ntools = [\"*\"]\nsecret = { x = { ftp = [] } }", 3, "which has: https, http"),
+        ("[[grant]]\ntools = [\"*\"]\nsecret = { x = true }", 3, "a table of places"),
+        ("[[grant]]\ntools = [\"*\"]\nsecret = { \"\" = false }", 3, "no name pattern"),
+        ("[[grant]]\ntools = [\"*\"]\nprogram = { \"a b\" = \"/x\" }", 3, "no name for a program"),
+        ("[[grant]]\ntools = [\"*\"]\nprogram = { \"-a\" = \"/x\" }", 3, "no name for a program"),
+        ("[[grant]]\ntools = [\"*\"]\nprogram = { a = \"x\" }", 3, "not absolute"),
+        ("[[grant]]\ntools = [\"*\"]\nprogram = { a = { arguments = [] } }", 3, "has no `path`"),
+        ("[[grant]]\ntools = [\"*\"]\nprogram = { a = true }", 3, "a path, a table"),
+        ("[[grant]]\ntools = [\"*\"]\nserver = { calls = [\"a\\u0007\"] }", 3, "control characters"),
         ("a = [", 1, ""),
     ] {
         let error = Policy::parse(&[("dir/a.toml", text)]).unwrap_err();

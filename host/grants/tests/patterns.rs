@@ -15,7 +15,7 @@ fn policy(hosts: &[&str], deny: &[&str]) -> Policy {
 fn ask(policy: &Policy, host: &str, port: u16, address: Option<&str>) -> Decision {
     let address: Option<IpAddr> = address.map(|address| address.parse().unwrap());
     let access = Access::NetProbe { host, port, address };
-    let facts = Facts { node_host: Some("Node7.example.com"), job_dir: None };
+    let facts = Facts { node_host: Some("Node7.example.com"), ..Facts::default() };
     policy.decide(&Request { tool: TOOL, digest: None, access }, &facts)
 }
 
@@ -182,7 +182,7 @@ fn the_node_may_be_anywhere() {
     let policy = policy(&["${node.host}"], &[]);
     let by_address = |node, host| {
         let access = Access::NetProbe { host, port: 22, address: None };
-        let facts = Facts { node_host: node, job_dir: None };
+        let facts = Facts { node_host: node, ..Facts::default() };
         policy.decide(&Request { tool: TOOL, digest: None, access }, &facts).allowed()
     };
     assert!(by_address(Some("10.0.0.7"), "10.0.0.7"));

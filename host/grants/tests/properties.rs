@@ -119,7 +119,7 @@ fn spec() -> impl Strategy<Value = Spec> {
 
 /// Every request that the properties are tried with: all hosts, addresses, ports and tools of the tables above.
 fn widened(old: &Policy, new: &Policy) -> Option<String> {
-    let facts = Facts { node_host: Some("node.test"), job_dir: None };
+    let facts = Facts { node_host: Some("node.test"), ..Facts::default() };
     let mut uses = vec![Access::StepOutputs { phase: "p", operation: "o", output: "x" }];
     let addresses: Vec<Option<IpAddr>> =
         std::iter::once(None).chain(ADDRESSES.iter().map(|text| text.parse().ok())).collect();

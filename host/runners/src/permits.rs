@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{
-    Access, Capability, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, ToolLimits,
+    Access, Capability, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, Terms, ToolLimits,
 };
 use autoexec_sandbox::{Grants, Limits, LoadError, MissingReason, Tool};
 use autoexec_store::RotatedLog;
@@ -122,6 +122,7 @@ pub(crate) struct Permits {
     digest: String,
     node_host: String,
     job_dir: String,
+    home: String,
     place: Place,
     sink: Arc<dyn OperationSink>,
     so_far: Mutex<SoFar>,
@@ -151,6 +152,7 @@ impl Permits {
             digest: tool.digest(),
             node_host: unit.node.host.clone(),
             job_dir: settings.job_dir.root().display().to_string(),
+            home: settings.home.root().display().to_string(),
             place: Place {
                 job: settings.job.to_string(),
                 phase: Some(unit.phase.phase.name.to_string()),
@@ -170,16 +172,17 @@ impl Permits {
         permits
     }
 
-    /// Decides, records, and tells people of a refusal.
+    /// Decides, records, and tells people of a refusal. Returns what is needed to carry it out.
     ///
     /// # Errors
     /// Why not, for the tool.
-    pub(crate) fn ask(&self, access: Access<'_>) -> Result<(), String> {
+    pub(crate) fn ask(&self, access: Access<'_>) -> Result<Terms, String> {
         let request = Request { tool: &self.tool, digest: Some(&self.digest), access };
-        let facts = Facts { node_host: Some(&self.node_host), job_dir: Some(&self.job_dir) };
+        let facts =
+            Facts { node_host: Some(&self.node_host), job_dir: Some(&self.job_dir), home: Some(&self.home) };
         let decision = self.site.policy.decide(&request, &facts);
         self.note(&decision);
-        if decision.allowed() { Ok(()) } else { Err(decision.to_string()) }
+        if decision.allowed() { Ok(decision.terms) } else { Err(decision.to_string()) }
     }
 
     fn note(&self, decision: &Decision) {
@@ -258,6 +261,7 @@ mod tests {
             digest: "d".to_owned(),
             node_host: "10.0.0.7".to_owned(),
             job_dir: String::new(),
+            home: String::new(),
             place: Place { job: "1".to_owned(), ..Place::default() },
             sink: Arc::clone(&sink) as Arc<dyn OperationSink>,
             so_far: Mutex::default(),

@@ -205,7 +205,7 @@ impl ToolHost for Host {
     }
 
     fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
-        self.permits.ask(*access).map_err(Denied)
+        self.permits.ask(*access).map(|_| ()).map_err(Denied)
     }
 
     async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {

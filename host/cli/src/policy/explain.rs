@@ -49,7 +49,7 @@ fn one(
 ) -> Result<ExitCode, CliError> {
     let access =
         request::parse(text, arguments.address).map_err(|error| CliError::new(ExitCode::Usage, error))?;
-    let facts = Facts { node_host: arguments.node.as_deref(), job_dir: None };
+    let facts = Facts { node_host: arguments.node.as_deref(), ..Facts::default() };
     let decision = policy.decide(&Request { tool: &arguments.tool, digest: None, access }, &facts);
     let interface = access.capability().interface();
     let not_asked = manifest.is_some_and(|manifest| manifest.requests(interface).is_none());

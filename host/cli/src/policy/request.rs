@@ -52,7 +52,7 @@ mod tests {
             assert_eq!(format!("{:?}", parse(text, None).unwrap()), expected);
         }
         for (text, expected) in [
-            ("https:x", "there are: http, sockets, net-probe"),
+            ("https:x", "there are: http, sockets, snmp, net-probe"),
             ("net-probe:x", "HOST:PORT"),
             ("net-probe:x:70000", "HOST:PORT"),
             ("net-probe:::1:22", "brackets"),
