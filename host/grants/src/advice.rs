@@ -68,8 +68,15 @@ impl Policy {
     ) -> Option<Advice> {
         let line = || self.grant_line(&request.access, facts, verdict.reason);
         match (verdict.reason, &verdict.rule) {
-            (Reason::Granted | Reason::Host(_) | Reason::Path(_), _)
-            | (Reason::Scheme | Reason::Name | Reason::OwnFile, _) => None,
+            (
+                Reason::Granted
+                | Reason::Host(_)
+                | Reason::Path(_)
+                | Reason::Scheme
+                | Reason::Name
+                | Reason::OwnFile,
+                _,
+            ) => None,
             (Reason::Forbidden, at) => at.clone().map(|at| Advice::RemoveDeny { at }),
             (Reason::Ceiling, Some(at)) => Some(Advice::AddToCeiling { at: at.clone(), text: line()? }),
             _ => Some(Advice::AddGrant {

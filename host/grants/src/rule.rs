@@ -192,10 +192,9 @@ impl Rule {
             (Matcher::Secret { name: pattern, place }, Subject::Secret { name, place: asked }) => {
                 pattern.matches(name)
                     && match (place, asked) {
-                        (SecretPlace::Anywhere, _) => true,
+                        (SecretPlace::Anywhere, _) | (SecretPlace::Target, Some(Place::Target)) => true,
                         // A reference goes nowhere yet: a place that is allowed is enough, one that is denied is not.
                         (_, None) => self.effect == Effect::Allow,
-                        (SecretPlace::Target, Some(Place::Target)) => true,
                         (SecretPlace::Program(pattern), Some(Place::Program(name))) => pattern.matches(name),
                         _ => false,
                     }
@@ -242,7 +241,7 @@ impl Rule {
         self.capability == other.capability
             && self.effect == other.effect
             && match (&self.matcher, &other.matcher) {
-                (Matcher::Whole, _) => true,
+                (Matcher::Whole, _) | (Matcher::Session, Matcher::Session) => true,
                 (Matcher::Host(own), Matcher::Host(other)) => own.covers(other, self.effect),
                 (
                     Matcher::Http { host: own, methods, schemes },
@@ -263,7 +262,6 @@ impl Rule {
                     Matcher::Secret { name: other, place: other_place },
                 ) => own.covers(other) && place.covers(other_place, self.effect),
                 (Matcher::Command(own), Matcher::Command(other)) => own.covers(other),
-                (Matcher::Session, Matcher::Session) => true,
                 (Matcher::NodeFile { path: own, way }, Matcher::NodeFile { path: other, way: other_way }) => {
                     way.covers(*other_way)
                         && match (own, other) {

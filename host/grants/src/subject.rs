@@ -59,13 +59,12 @@ impl<'a> Subject<'a> {
         Ok(match *access {
             Access::Interface(_) => Self::Interface,
             Access::StepOutputs { .. } | Access::JobNodes { .. } | Access::Interact { .. } => Self::Use,
-            Access::NetProbe { host, port, address } | Access::Snmp { host, port, address } => {
-                Self::Connection(target(host, number(port), address, facts)?)
-            }
             Access::Socket { host, port: 0, address: None } => {
                 Self::Connection(target(host, Port::Lookup, None, facts)?)
             }
-            Access::Socket { host, port, address } => {
+            Access::NetProbe { host, port, address }
+            | Access::Snmp { host, port, address }
+            | Access::Socket { host, port, address } => {
                 Self::Connection(target(host, number(port), address, facts)?)
             }
             Access::IcmpEcho { host, address } => {

@@ -75,6 +75,16 @@ const WAYS: [(&str, Effect, Way); 3] = [
     ("deny", Effect::Deny, Way::Both),
 ];
 
+type MakePlace = fn(HostPattern) -> SecretPlace;
+
+/// The keys of places of a secret that are hosts.
+const SECRET_HOSTS: [(&str, MakePlace); 4] = [
+    ("https", |host| SecretPlace::Http(Scheme::Https, host)),
+    ("http", |host| SecretPlace::Http(Scheme::Http, host)),
+    ("connections", SecretPlace::Connection),
+    ("snmp", SecretPlace::Snmp),
+];
+
 impl Section<'_> {
     fn add(&mut self, file: File<'_>, at: &Text, what: &str, effect: Effect, matcher: Matcher) {
         let text = format!("{}{} {what}", self.scope.prefix(), self.capability);
@@ -154,14 +164,7 @@ impl Section<'_> {
             }
             let expected = "a table of places where it may go, or `false`";
             let mut places = item.table(format!("the secret `{}`", key.text), expected)?;
-            type Make = fn(HostPattern) -> SecretPlace;
-            let hosts: [(&'static str, Make); 4] = [
-                ("https", |host| SecretPlace::Http(Scheme::Https, host)),
-                ("http", |host| SecretPlace::Http(Scheme::Http, host)),
-                ("connections", SecretPlace::Connection),
-                ("snmp", SecretPlace::Snmp),
-            ];
-            for (place_key, make) in hosts {
+            for (place_key, make) in SECRET_HOSTS {
                 for (file, text) in texts(&mut places, place_key)? {
                     let matcher = Matcher::Secret { name: name.clone(), place: make(host(file, &text)?) };
                     let what = format!("\"{}\" to {place_key} \"{}\"", key.text, text.text);

@@ -18,7 +18,7 @@ pub struct PolicyError {
     /// Column from 1, in characters.
     pub column: usize,
     /// What is wrong.
-    pub problem: PolicyProblem,
+    pub problem: Box<PolicyProblem>,
 }
 
 /// What is wrong at some place of a policy.

@@ -58,7 +58,7 @@ impl<'a> File<'a> {
 
     pub(super) fn error(&self, at: &Range<usize>, problem: PolicyProblem) -> PolicyError {
         let (line, column) = self.position(at);
-        PolicyError { file: self.name.to_owned(), line, column, problem }
+        PolicyError { file: self.name.to_owned(), line, column, problem: Box::new(problem) }
     }
 
     /// Line and column of the start of a span, from 1.
