@@ -4,10 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::capability::Capability;
-use crate::decision::shown;
-
-/// The most words of a command that are put together to be shown.
-const LONGEST_LIST: usize = 64;
 
 /// What a tool wants to do.
 #[derive(Debug, Clone, Copy)]
@@ -216,74 +212,20 @@ impl Access<'_> {
             Self::Program { .. } => Capability::Program,
         }
     }
+}
 
-    /// The argument for people and for the audit; bounded, because a guest chose it. `autoexec policy` reads it again.
-    pub(crate) fn argument(&self) -> Option<String> {
+impl Direction {
+    /// The key of policies.
+    pub(crate) fn key(self) -> &'static str {
         match self {
-            Self::Interface(_) => None,
-            Self::NetProbe { host, port, address } => Some(endpoint(host, *port, *address)),
-            Self::Http { method, scheme, host, port, address } => {
-                Some(format!("{} {}://{}", shown(method), shown(scheme), endpoint(host, *port, *address)))
-            }
-            Self::Socket { host, port, address } | Self::Snmp { host, port, address } => {
-                Some(endpoint(host, *port, *address))
-            }
-            Self::JobNodes { phase } => Some(shown(phase)),
-            Self::IcmpEcho { host, address } => {
-                Some(format!("icmp:{}{}", shown(host), resolved_to(*address)))
-            }
-            Self::Secret { name, destination } => Some(match destination {
-                None => shown(name),
-                Some(SecretDestination::Http { scheme, host, port }) => {
-                    format!("{} to {}://{}", shown(name), shown(scheme), endpoint(host, *port, None))
-                }
-                Some(SecretDestination::Connection { host, port }) => {
-                    format!("{} to connection {}", shown(name), endpoint(host, *port, None))
-                }
-                Some(SecretDestination::Snmp { host, port }) => {
-                    format!("{} to snmp {}", shown(name), endpoint(host, *port, None))
-                }
-                Some(SecretDestination::Target) => format!("{} to node", shown(name)),
-                Some(SecretDestination::Program(program)) => {
-                    format!("{} to program {}", shown(name), shown(program))
-                }
-            }),
-            Self::Target(TargetUse::Command { line }) => Some(format!("run {}", shown(line))),
-            Self::Target(TargetUse::Session) => Some("session".to_owned()),
-            Self::Target(TargetUse::File { path, direction }) | Self::Filesystem { path, direction } => {
-                Some(format!("{direction} {}", shown(path)))
-            }
-            Self::Server { call } => Some(shown(call)),
-            Self::Documents { collection, direction } => Some(format!("{direction} {}", shown(collection))),
-            Self::Lock { name } => Some(shown(name)),
-            Self::Program { name, arguments } => {
-                let words = std::iter::once(*name).chain(arguments.iter().map(String::as_str));
-                Some(shown(&words.take(LONGEST_LIST).collect::<Vec<_>>().join(" ")))
-            }
-            Self::Interact { title } => Some(shown(title)),
-            Self::StepOutputs { phase, operation, output } => {
-                Some(format!("{}.{}.{}", shown(phase), shown(operation), shown(output)))
-            }
+            Self::Read => "read",
+            Self::Write => "write",
         }
     }
 }
 
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        })
+        f.write_str(self.key())
     }
-}
-
-/// `host:port`, brackets around what holds colons, and the address it resolved to.
-fn endpoint(host: &str, port: u16, address: Option<IpAddr>) -> String {
-    let host = shown(host);
-    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-    format!("{host}:{port}{}", resolved_to(address))
-}
-
-fn resolved_to(address: Option<IpAddr>) -> String {
-    address.map(|address| format!(" ({})", address.to_canonical())).unwrap_or_default()
 }

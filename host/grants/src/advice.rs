@@ -140,8 +140,7 @@ impl Policy {
         }
         // A name has one path in a policy; without one, where such programs are as a rule.
         let path = self.program_path(name).map_or_else(|| format!("/usr/bin/{name}"), str::to_owned);
-        let words = arguments.iter().all(|argument| !argument.is_empty() && !argument.contains(' '));
-        let arguments = words.then(|| exact_words(&arguments.join(" "))).flatten();
+        let arguments = program_words(arguments).filter(|words| !words.is_empty());
         let arguments = arguments.map(|pattern| format!(", arguments = [{}]", quoted(&pattern)));
         Some(format!(
             "{{ {} = {{ path = {}{} }} }}",
@@ -199,15 +198,24 @@ fn secret_place(destination: Option<SecretDestination<'_>>, reason: Reason) -> S
 }
 
 /// The text as a pattern that fits it, where there is one.
-fn exact_words(text: &str) -> Option<String> {
+pub(crate) fn exact_words(text: &str) -> Option<String> {
     WordsPattern::parse(text)
         .ok()
         .filter(|pattern| pattern.matches_line(text))
         .map(|pattern| pattern.to_string())
 }
 
+/// The arguments as a pattern that fits them, where there is one; empty without arguments.
+pub(crate) fn program_words(arguments: &[String]) -> Option<String> {
+    if arguments.is_empty() {
+        return Some(String::new());
+    }
+    let pattern = WordsPattern::parse(&arguments.join(" ")).ok()?;
+    pattern.matches_arguments(arguments).then(|| pattern.to_string())
+}
+
 /// A path with `${job.dir}` where it fits.
-fn grantable_path(path: &str, facts: &Facts<'_>) -> String {
+pub(crate) fn grantable_path(path: &str, facts: &Facts<'_>) -> String {
     let job = facts.job_dir.and_then(|job| AbsolutePath::parse(job).ok());
     let path = AbsolutePath::parse(path);
     match (&path, &job) {
@@ -221,6 +229,6 @@ fn grantable_path(path: &str, facts: &Facts<'_>) -> String {
 }
 
 /// As a TOML string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::limits::{ToolLimits, smallest};
+use crate::limits::{Limit, smallest_values};
 use crate::policy::Policy;
 use crate::rule::{Effect, Rule, RuleRef};
 use crate::tools::ToolPattern;
@@ -128,22 +128,15 @@ fn limits(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         }
     }
     for tools in named {
-        let of = |policy: &Policy| smallest(&policy.limits, |pattern| pattern.covers(tools));
-        compare_limits(tools, of(old), of(new), changes);
-    }
-}
-
-fn compare_limits(tools: &ToolPattern, old: ToolLimits, new: ToolLimits, changes: &mut Vec<Change>) {
-    let pairs = [
-        ("memory-mib", old.memory >> 20, new.memory >> 20),
-        ("time-seconds", old.time.as_secs(), new.time.as_secs()),
-        ("log-kib", old.log >> 10, new.log >> 10),
-    ];
-    for (name, old, new) in pairs.into_iter().filter(|(_, old, new)| old != new) {
-        changes.push(Change {
-            direction: if new > old { Direction::Widen } else { Direction::Narrow },
-            text: format!("limit of {tools}: {name} {new} instead of {old}"),
-            rule: None,
-        });
+        let of = |policy: &Policy| smallest_values(&policy.limits, |pattern| pattern.covers(tools));
+        for ((limit, old), new) in Limit::ALL.into_iter().zip(of(old)).zip(of(new)) {
+            if old != new {
+                changes.push(Change {
+                    direction: if new > old { Direction::Widen } else { Direction::Narrow },
+                    text: format!("limit of {tools}: {} {new} instead of {old}", limit.key()),
+                    rule: None,
+                });
+            }
+        }
     }
 }

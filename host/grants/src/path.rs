@@ -160,6 +160,11 @@ impl PathPattern {
         self.resolve(job).is_some_and(|directory| path.below(&directory).is_some())
     }
 
+    /// Whether it is a directory right below the root.
+    pub(crate) fn is_first_level(&self) -> bool {
+        self.base == Base::Root && self.path.depth() < 2
+    }
+
     /// Whether everything that `other` holds is held by this one too.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.base == other.base && other.path.below(&self.path).is_some()

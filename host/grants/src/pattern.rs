@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::address::{Block, block_around, carried_v4};
+use crate::address::{AddressClass, Block, block_around, carried_v4};
 use crate::host::{Host, HostError, parse_name};
 use crate::rule::Effect;
 
@@ -127,6 +127,22 @@ impl HostPattern {
                 }
                 HostMatcher::Any | HostMatcher::Suffix(_) | HostMatcher::Name(_) => self.is_host(target),
             }
+    }
+
+    /// Whether it fits every name.
+    pub(crate) fn is_any_host(&self) -> bool {
+        self.host == HostMatcher::Any
+    }
+
+    /// Whether it is the node that a tool is called for.
+    pub(crate) fn is_node(&self) -> bool {
+        self.host == HostMatcher::NodeHost
+    }
+
+    /// The kind of addresses of a network that is not public, and whether it is just one of them.
+    pub(crate) fn special(&self) -> Option<(AddressClass, bool)> {
+        let HostMatcher::Net(net) = &self.host else { return None };
+        Some((block_around(net)?.class, net.prefix_len() == net.max_prefix_len()))
     }
 
     /// Whether everything that `other` does is done by this one too. Says no where it is not sure.

@@ -1,7 +1,7 @@
 //! A site's policy, read and merged.
 
 use crate::capability::Capability;
-use crate::limits::{LimitEntry, ToolLimits, smallest};
+use crate::limits::{Limit, LimitEntry, ToolLimits, smallest, smallest_values};
 use crate::parse::{self, PolicyError};
 use crate::rule::{Matcher, Rule, RuleRef};
 use crate::tools::ToolPattern;
@@ -93,6 +93,12 @@ impl Policy {
     /// The bounds for a tool: the smallest of all entries that name it.
     pub fn limits(&self, tool: &str) -> ToolLimits {
         smallest(&self.limits, |pattern| pattern.matches(tool))
+    }
+
+    /// The same, each with its value in the unit of its key, for people.
+    pub fn limit_values(&self, tool: &str) -> impl Iterator<Item = (Limit, u32)> {
+        let values = smallest_values(&self.limits, |pattern| pattern.matches(tool));
+        Limit::ALL.into_iter().zip(values)
     }
 
     /// Every rule that bears on a tool, in the order they are looked at, as shown to people.

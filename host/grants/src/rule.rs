@@ -160,6 +160,15 @@ impl Rule {
         self.effect == Effect::Allow && self.matcher == Matcher::Whole
     }
 
+    /// The hosts that it is about.
+    pub(crate) fn hosts(&self) -> Option<&HostPattern> {
+        match &self.matcher {
+            Matcher::Host(host) | Matcher::Http { host, .. } | Matcher::UnverifiedTls(host) => Some(host),
+            Matcher::Secret { place, .. } => place.hosts(),
+            _ => None,
+        }
+    }
+
     /// The host pattern of an allow rule that is about the subject in everything but the host.
     pub(crate) fn host_for(&self, subject: &Subject<'_>) -> Option<&HostPattern> {
         if self.effect != Effect::Allow {
@@ -299,6 +308,14 @@ impl Rule {
 }
 
 impl SecretPlace {
+    /// The hosts that it is about.
+    pub(crate) fn hosts(&self) -> Option<&HostPattern> {
+        match self {
+            Self::Http(_, host) | Self::Connection(host) | Self::Snmp(host) => Some(host),
+            Self::Anywhere | Self::Target | Self::Program(_) => None,
+        }
+    }
+
     fn covers(&self, other: &Self, effect: Effect) -> bool {
         match (self, other) {
             (Self::Anywhere, _) | (Self::Target, Self::Target) => true,

@@ -42,6 +42,11 @@ impl ToolPattern {
         }
     }
 
+    /// Whether all tools are meant.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0 == Kind::All
+    }
+
     /// Whether every tool that `other` means is meant by this one too.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

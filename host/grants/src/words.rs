@@ -101,6 +101,14 @@ impl WordsPattern {
         }
     }
 
+    /// Whether its first word can be any.
+    pub(crate) fn is_open(&self) -> bool {
+        match self.0.first() {
+            Some(Word::One(text)) => text.starts_with('*'),
+            Some(Word::Rest) | None => true,
+        }
+    }
+
     /// Whether everything that `other` means is meant by this one too. Says no where it is not sure.
     pub(crate) fn covers(&self, other: &Self, reader: Reader) -> bool {
         if self == other {

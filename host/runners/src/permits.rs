@@ -96,7 +96,7 @@ impl SitePolicy {
 
     /// The bounds of a call: the manifest's within the policy's.
     pub(crate) fn limits(&self, name: &str, tool: &Tool, base: &Limits) -> Limits {
-        let ToolLimits { memory, time, log } = self.policy.limits(name);
+        let ToolLimits { memory, time, log, .. } = self.policy.limits(name);
         Limits::for_tool(tool.manifest(), &Limits { memory, time, log, ..*base })
     }
 

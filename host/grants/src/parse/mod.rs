@@ -6,13 +6,12 @@ mod reader;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
 pub use problem::{PolicyError, PolicyProblem};
 use reader::{File, Item, Table};
 
 use crate::capability::Capability;
-use crate::limits::LimitEntry;
+use crate::limits::{Limit, LimitEntry};
 use crate::policy::{Ceiling, Grant, Mode, Policy};
 use crate::rule::{Rule, RuleRef};
 use crate::tools::ToolPattern;
@@ -104,16 +103,13 @@ impl File<'_> {
 
     fn limit_entry(self, mut table: Table<'_>) -> Result<LimitEntry, PolicyError> {
         let (at, tools) = self.tools(table.need("tools")?)?;
-        let mut number =
-            |key: &'static str| table.take(key).map(|item| item.number(key).map(u64::from)).transpose();
-        let entry = LimitEntry {
-            tools,
-            memory: number("memory-mib")?.map(|mib| mib << 20),
-            time: number("time-seconds")?.map(Duration::from_secs),
-            log: number("log-kib")?.map(|kib| kib << 10),
-        };
+        let mut values = [None; Limit::ALL.len()];
+        for (limit, value) in Limit::ALL.into_iter().zip(&mut values) {
+            *value = table.take(limit.key()).map(|item| item.number(limit.key())).transpose()?;
+        }
         table.finish()?;
-        let says_nothing = entry.memory.is_none() && entry.time.is_none() && entry.log.is_none();
+        let says_nothing = values.iter().all(Option::is_none);
+        let entry = LimitEntry { tools, values };
         if says_nothing { Err(self.error(&at, PolicyProblem::Empty)) } else { Ok(entry) }
     }
 
