@@ -1,4 +1,4 @@
-//! Where operations run: in the sandbox, as a native program, or on a target over SSH.
+//! Where operations run: in the sandbox, as a native program, or on a target over SSH or its agent.
 //!
 //! [`ToolRunners`] implements the engine's [`Runners`](autoexec_engine::ports::Runners): it finds the tool of an
 //! operation and makes a runner for each unit. A unit's runner keeps its SSH connection and the directory on the
@@ -16,6 +16,7 @@ mod samples;
 mod scripts;
 mod settings;
 mod ssh;
+mod tagent;
 mod unit;
 mod wasm;
 

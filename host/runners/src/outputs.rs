@@ -1,6 +1,7 @@
 //! Bringing back what an operation on a target wrote: `output.json` and the files it names
 //! (`spec/plugin-contract.md` §8.4, §8.5).
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -28,6 +29,11 @@ pub(crate) trait RemoteFiles: Send {
     /// Whether a path does not start at the working directory.
     fn is_absolute(&self, path: &str) -> bool {
         path.starts_with('/')
+    }
+
+    /// A path with `/` between its parts.
+    fn slashed<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        path.into()
     }
 }
 
@@ -106,7 +112,7 @@ impl Ran<'_> {
 
     /// Fetches a file output to `output-op/<K>/<opId>/<name>`; its path relative to the job directory.
     async fn fetch_file(&self, files: &mut dyn RemoteFiles, path: &str) -> Result<Option<String>, String> {
-        let Ok(name) = base_name(path) else { return Ok(None) };
+        let Ok(name) = base_name(&files.slashed(path)) else { return Ok(None) };
         let job_dir = &self.shared.settings.job_dir;
         let directory = job_dir.op_output_files(&self.unit.node.key(), &self.call.operation.id);
         std::fs::create_dir_all(&directory)

@@ -13,6 +13,7 @@ use autoexec_plan::{Filter, JobPlan, PlannedPhase};
 use autoexec_sandbox::Limits;
 use autoexec_store::Home;
 use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings};
+use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
@@ -77,8 +78,15 @@ impl Sample {
             host_keys: HostKeyPolicy::Strict,
             max_connections: 1,
         });
+        let agents = TagentConnector::new(TagentSettings {
+            connect_timeout: Duration::from_secs(1),
+            read_timeout: None,
+            write_timeout: Duration::from_secs(1),
+            command_limit: Duration::from_mins(1),
+            max_connections: 1,
+        });
         let scripts = Arc::new(InlineScripts::new(job_dir));
-        Self { shared: ToolRunners::new(settings, connector, scripts).shared, dir }
+        Self { shared: ToolRunners::new(settings, connector, agents, scripts).shared, dir }
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -11,6 +11,7 @@ use autoexec_plan::{PlannedPhase, Rerun};
 use autoexec_sandbox::{Limits, Sandbox, SandboxSettings};
 use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{SshAuth, SshConnector};
+use autoexec_transport::tagent::TagentConnector;
 
 use crate::catalog::{Catalog, Found};
 use crate::permits::SitePolicy;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) settings: RunnerSettings,
     pub(crate) catalog: Catalog,
     pub(crate) connector: SshConnector,
+    pub(crate) agents: TagentConnector,
     pub(crate) scripts: Arc<dyn Scripts>,
     sandbox: OnceLock<Result<Sandbox, String>>,
 }
@@ -75,9 +77,23 @@ impl Shared {
 
 impl ToolRunners {
     /// Runners for one job.
-    pub fn new(settings: RunnerSettings, connector: SshConnector, scripts: Arc<dyn Scripts>) -> Self {
+    pub fn new(
+        settings: RunnerSettings,
+        connector: SshConnector,
+        agents: TagentConnector,
+        scripts: Arc<dyn Scripts>,
+    ) -> Self {
         let catalog = Catalog::new(settings.home.clone());
-        Self { shared: Arc::new(Shared { settings, catalog, connector, scripts, sandbox: OnceLock::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                catalog,
+                connector,
+                agents,
+                scripts,
+                sandbox: OnceLock::new(),
+            }),
+        }
     }
 }
 

@@ -15,16 +15,18 @@ use serde_json::{Map, Value};
 use crate::catalog::Found;
 use crate::settings::Shared;
 use crate::ssh::SshPlace;
+use crate::tagent::TagentPlace;
 
 pub(crate) struct ToolRunner {
     shared: Arc<Shared>,
     unit: UnitInfo,
     ssh: Option<SshPlace>,
+    tagent: Option<TagentPlace>,
 }
 
 impl ToolRunner {
     pub(crate) fn new(shared: Arc<Shared>, unit: UnitInfo) -> Self {
-        Self { shared, unit, ssh: None }
+        Self { shared, unit, ssh: None, tagent: None }
     }
 
     async fn run_here(
@@ -68,8 +70,12 @@ impl ToolRunner {
                 let place = self.ssh.get_or_insert_with(|| SshPlace::new(&self.shared, &self.unit));
                 place.run(&call, sink, stop).await
             }
+            Protocol::Tagent => {
+                let place = self.tagent.get_or_insert_with(|| TagentPlace::new(&self.shared, &self.unit));
+                place.run(&call, sink, stop).await
+            }
             other => Err(format!(
-                "The protocol {} of this node can not run scripts: use ssh, or run the operation as runner_target.",
+                "The protocol {} of this node can not run scripts: use ssh or tagent, or run the operation as runner_target.",
                 if other.as_str().is_empty() { "(none)" } else { other.as_str() }
             )),
         }
@@ -100,7 +106,11 @@ impl UnitRunner for ToolRunner {
     }
 
     async fn close(&mut self) -> Result<(), String> {
-        match self.ssh.take() {
+        // A node has one protocol, so at most one of them is there.
+        if let Some(place) = self.ssh.take() {
+            place.close().await?;
+        }
+        match self.tagent.take() {
             Some(place) => place.close().await,
             None => Ok(()),
         }

@@ -1,4 +1,5 @@
-//! Hosts, bytes and processes: SSH connections with file transfer, and local process trees with a proved stop.
+//! Hosts, bytes and processes: SSH connections and target agents with file transfer, and local process trees with a
+//! proved stop.
 //!
 //! The crate knows nothing of jobs. It is the only one that names libssh2, and no libssh2 type is in its API
 //! (architecture §8). Work is stopped by a [`StopToken`] whose level only rises; output goes to an [`OutputSink`]
@@ -13,6 +14,7 @@ mod shell;
 pub mod ssh;
 mod stop;
 mod stop_script;
+pub mod tagent;
 
 pub use entry::{UploadEntry, UploadSource};
 pub use exit::{Exit, StopOutcome};

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// `ps` tells zombies from live processes and finds members of the command's session that changed their group; a
 /// target without a usable `ps` is asked by signal 0, where "not permitted" means alive.
-pub(crate) fn stop_script(group: i32, grace: Duration) -> String {
+pub(crate) fn stop_script(group: &str, grace: Duration) -> String {
     format!(
         r#"g={group}; n={ticks}
 LC_ALL=C; export LC_ALL

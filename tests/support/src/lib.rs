@@ -1,5 +1,6 @@
 //! Real servers and doubles for the tests
 
+pub mod agent;
 pub mod home;
 pub mod mongo;
 pub mod scratch;

@@ -17,6 +17,7 @@ use autoexec_report::{
 use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
 use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
+use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use tokio::sync::{mpsc, watch};
 
 use super::input::Prepared;
@@ -30,6 +31,9 @@ use crate::signals::Signals;
 
 /// Requests that may wait; more senders than that wait in turn.
 const REQUEST_QUEUE: usize = 1024;
+
+/// After this time an agent ends a command, as the replaced executor asked for.
+const TAGENT_COMMAND_LIMIT: std::time::Duration = std::time::Duration::from_hours(24);
 
 pub(super) async fn run(
     home: &Home,
@@ -147,6 +151,7 @@ fn engine(
             compiled_cache: home.root().join("data").join("wasm-cache"),
         },
         connector,
+        TagentConnector::new(tagent_settings(&config)),
         scripts(client.as_ref(), &job, &job_dir),
     );
     let services = Services {
@@ -211,6 +216,17 @@ fn ssh_settings(home: &Home, config: &crate::config::Config) -> SshSettings {
             HostKeys::Strict => HostKeyPolicy::Strict,
             HostKeys::Accept => HostKeyPolicy::AcceptAll,
         },
+        max_connections: limits.max_connections,
+    }
+}
+
+fn tagent_settings(config: &crate::config::Config) -> TagentSettings {
+    let limits = &config.autoexec;
+    TagentSettings {
+        connect_timeout: limits.connect_timeout,
+        read_timeout: Some(limits.read_timeout),
+        write_timeout: limits.write_timeout,
+        command_limit: TAGENT_COMMAND_LIMIT,
         max_connections: limits.max_connections,
     }
 }

@@ -17,6 +17,8 @@ use crate::CliError;
 pub(super) const RUNNER: RunnerId = RunnerId(1);
 
 const SSH_PORT: u16 = 22;
+/// Port of the target agent.
+const TAGENT_PORT: u16 = 3939;
 
 /// OpenSSH's server ends a connection after six tries to log in.
 const MAX_KEYS: usize = 5;
@@ -206,7 +208,11 @@ fn node_object(
     let port = entry.port.or(defaults.port);
     let mut service_ports = defaults.service_ports.clone();
     service_ports.extend(entry.service_ports.clone());
-    let default_port = if protocol == "ssh" && port.is_none() { Some(SSH_PORT) } else { port };
+    let default_port = match protocol.as_str() {
+        "ssh" if port.is_none() => Some(SSH_PORT),
+        "tagent" if port.is_none() => Some(TAGENT_PORT),
+        _ => port,
+    };
     let protocol_port = entry.protocol_port.or(defaults.protocol_port).or(default_port);
     let password = password(at, entry.password.as_ref().or(defaults.password.as_ref()), vault)?;
     let members = [

@@ -295,7 +295,13 @@ fn stop_over(
         let mut patience =
             Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill));
         let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-        match script::run(link, &stop_script(group, REMOTE_GRACE), &mut patience, serve, &mut |_| {}) {
+        match script::run(
+            link,
+            &stop_script(&group.to_string(), REMOTE_GRACE),
+            &mut patience,
+            serve,
+            &mut |_| {},
+        ) {
             Ok(ran) => return Ok(ran.code == 0),
             // Told to kill now: the polite script is left behind.
             Err(SshErrorKind::Stopped) => {}
@@ -303,7 +309,13 @@ fn stop_over(
         }
     }
     let mut patience = Patience::new(Step::Output, KILL_WAIT, cancel, None);
-    let ran = script::run(link, &stop_script(group, Duration::ZERO), &mut patience, meanwhile, &mut |_| {})?;
+    let ran = script::run(
+        link,
+        &stop_script(&group.to_string(), Duration::ZERO),
+        &mut patience,
+        meanwhile,
+        &mut |_| {},
+    )?;
     Ok(ran.code == 0)
 }
 
@@ -413,7 +425,8 @@ mod tests {
         for shell in shells() {
             for path in ["/usr/bin:/bin", without_ps] {
                 let (group, reaper) = stubborn_group();
-                let script = format!("f() {{\n{}\n}}\nf", stop_script(group, Duration::from_millis(400)));
+                let script =
+                    format!("f() {{\n{}\n}}\nf", stop_script(&group.to_string(), Duration::from_millis(400)));
                 let output = of(shell).arg(script).env("PATH", path).output().unwrap();
                 assert!(output.status.success(), "{shell} {path}: {output:?}");
                 assert!(!lives(group), "{shell} {path}");

@@ -8,3 +8,4 @@ mod harness;
 mod local;
 mod running;
 mod stopping;
+mod tagent;
