@@ -45,6 +45,8 @@ struct PhasePlan {
 struct NodePlan {
     node: String,
     name: String,
+    /// How it is reached.
+    protocol: String,
     runs: bool,
     /// Why it does not run, or what an earlier run left.
     reason: Option<String>,
@@ -140,7 +142,8 @@ impl Reader<'_> {
             NodeDecision::RunsElsewhere => (false, Some("another process is working on it".to_owned())),
         };
         let name = if node.is_local() { "this machine".to_owned() } else { node.name.clone() };
-        Ok(NodePlan { node: node.key().to_string(), name, runs, reason })
+        let protocol = node.protocol.as_str().to_owned();
+        Ok(NodePlan { node: node.key().to_string(), name, protocol, runs, reason })
     }
 
     fn earlier_state(&self, planned: &PlannedPhase, node: &Node) -> Result<Option<NodeState>, CliError> {
@@ -212,7 +215,12 @@ fn phase_lines(phase: &PhasePlan) -> Vec<String> {
     for node in phase.nodes.iter().take(MAX_NODES) {
         let what = if node.runs { "run" } else { "skip" };
         let reason = node.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        lines.push(format!("    {what} {} {}{reason}", node.node, node.name));
+        // What most nodes have needs no word.
+        let over = match node.protocol.as_str() {
+            "ssh" | "local" => String::new(),
+            other => format!(" over {other}"),
+        };
+        lines.push(format!("    {what} {} {}{over}{reason}", node.node, node.name));
     }
     if all > MAX_NODES {
         lines.push(format!("    ... and {} more node(s)", all - MAX_NODES));

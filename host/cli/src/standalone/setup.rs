@@ -171,13 +171,22 @@ fn refuse_node_phases(plan: &JobPlan) -> Result<(), CliError> {
 /// A node that nobody could log in to fails before anything is done on the others.
 fn require_logins(plan: &JobPlan, inventory: &Inventory, filter: &Filter) -> Result<(), CliError> {
     let Some(phase) = phase_with_logins(plan) else { return Ok(()) };
+    let mut selected =
+        inventory.nodes.iter().map(|node| &node.node).filter(|node| filter.takes_node(node.resource));
+    // Keys are for SSH only.
+    let keyless = |node: &&autoexec_model::Node| node.protocol == Protocol::Tagent && !node.has_password();
+    if let Some(node) = selected.clone().find(keyless) {
+        return Err(CliError::bad_input(format!(
+            "phase {phase} works on node {} ({}) through its agent, and the node has no password",
+            node.name, node.host
+        ))
+        .hint("give the node the agent's credential as its `password`"));
+    }
     if !inventory.keys.is_empty() {
         return Ok(());
     }
-    let selected =
-        inventory.nodes.iter().map(|node| &node.node).filter(|node| filter.takes_node(node.resource));
     let locked = |node: &&autoexec_model::Node| node.protocol == Protocol::Ssh && !node.has_password();
-    match selected.into_iter().find(locked) {
+    match selected.find(locked) {
         None => Ok(()),
         Some(node) => Err(CliError::bad_input(format!(
             "phase {phase} logs in to node {} ({}), which has no password, and no key is named",
