@@ -55,7 +55,11 @@ fn two_nodes_and_two_operations_in_both_variants() {
     let operations = (1..=2)
         .map(|number| {
             let operation = with_output(op("basic/say", "target", number), "name", "text");
-            with_argument(with_option(operation, "pass", "password", "s3cret-Pa55"), "text", "it's $HOME; `id`")
+            with_argument(
+                with_option(operation, "pass", "password", "s3cret-Pa55"),
+                "text",
+                "it's $(id); `id`",
+            )
         })
         .collect();
     let job = job(operations, &nodes);
@@ -68,7 +72,7 @@ fn two_nodes_and_two_operations_in_both_variants() {
         let log = job.node_log("T", &key(id));
         let said = format!("op of n{id} in {}/autoexec-620011223344-{id}-1.", agent.tmp().display());
         assert_eq!(log.matches(&said).count(), 2, "{log}");
-        assert!(log.contains("/basic: 3, it's $HOME; `id`\n"), "{log}");
+        assert!(log.contains("/basic: 3, it's $(id); `id`\n"), "{log}");
         assert_eq!(log.matches(" from the library\n").count(), 2, "{log}");
         assert!(!log.contains("s3cret-Pa55") && !log.contains(CREDENTIAL), "{log}");
         for number in 1..=2 {
@@ -82,7 +86,10 @@ fn two_nodes_and_two_operations_in_both_variants() {
         let commands: Vec<String> = requests.iter().map(|request| request.text(0)).collect();
         assert!(commands.iter().all(|text| !text.contains("s3cret")), "agents log commands: {commands:?}");
         let environment: Value = serde_json::from_slice(&requests[2].fields[2]).unwrap();
-        assert_eq!((&environment["AUTOEXEC_JOBID"], &environment["NODE_PORT"]), (&json!("620011223344"), &json!("1")));
+        assert_eq!(
+            (&environment["AUTOEXEC_JOBID"], &environment["NODE_PORT"]),
+            (&json!("620011223344"), &json!("1"))
+        );
         assert_eq!(environment["HISTSIZE"], "0");
     }
 }
@@ -267,7 +274,11 @@ fn a_pause_lets_the_operation_end() {
     std::fs::write(job.home.path().join("gate"), "").unwrap();
     assert_eq!(running.wait().unwrap().code, Some(0), "a pause is no failure: {}", job.console());
     let status = job.status("T", &key(71));
-    assert_eq!((&status["status"], &status["basic/hold_1"]), (&"paused".into(), &"succeed".into()), "{status}");
+    assert_eq!(
+        (&status["status"], &status["basic/hold_1"]),
+        (&"paused".into(), &"succeed".into()),
+        "{status}"
+    );
     assert!(!job.node_log("T", &key(71)).contains(" after\n"));
     job.expect(0, &[]).unwrap();
     assert!(job.node_log("T", &key(71)).contains(" after\n"));
@@ -325,9 +336,9 @@ fn windows_targets_get_the_command_forms_of_the_contract() {
         agent.started(),
         [
             &["powershell", "script1.ps1", "-path", r"C:\a b\", "x & y|z", ""][..],
-            &["cscript", "script2.vbs", r#"/path:C:\a b" x & y|z "#],
+            &["cscript", "script2.vbs", r"/path:C:\a b\", "x & y|z", ""],
             &["node", "script3.js", "--path", r"C:\a b\", "x & y|z", ""],
-            &["cmd", "script4.bat", r#"/path:C:\a b" x & y|z "#],
+            &["cmd", "script4.bat", r"/path:C:\a b\", "x & y|z", ""],
             &["python", "script5.py", r#"say "hi" & go"#],
             &["powershell", "list.ps1"],
         ]
@@ -360,7 +371,7 @@ fn a_job_from_two_files_runs_behind_an_agent() {
     let agent = agent();
     let home = TestHome::new("http://127.0.0.1:1", "nobody", "none").unwrap();
     std::fs::remove_file(home.path().join("conf/config.ini")).unwrap();
-    let job = "name: over an agent\nphases:\n  - name: look\n    on: target\n    steps:\n      - script: echo \"{\\\"who\\\": \\\"$NODE_NAME\\\"}\" > output.json\n        outputs: {who: text}\n        report: true\n";
+    let job = "name: over an agent\nphases:\n  - name: look\n    on: target\n    steps:\n      - script: |\n          echo \"{\\\"who\\\": \\\"$NODE_NAME\\\"}\" > output.json\n        outputs: {who: text}\n        report: true\n";
     home.write("job.yaml", job).unwrap();
     let hosts = format!(
         "nodes:\n  - {{host: 127.0.0.1, name: behind, protocol: tagent, protocol_port: {}, user: none, password: {{env: CREDENTIAL}}}}\n",

@@ -64,8 +64,17 @@ fn parts(line: &str) -> Vec<(bool, String)> {
     parts
 }
 
-/// The command processor takes its escapes out outside of quotes, then the program splits by the Microsoft C rules.
-fn arguments(text: &str) -> Vec<String> {
+/// How a program splits its command line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// The Microsoft C rules: a backslash before a quote is an escape.
+    C,
+    /// Batch files and Windows Script Host: there is no escape.
+    Plain,
+}
+
+/// The command processor takes its escapes out outside of quotes, then the program splits by its rules.
+fn arguments(text: &str, rules: Rules) -> Vec<String> {
     let mut seen = String::new();
     let (mut quoted, mut characters) = (false, text.chars());
     while let Some(character) = characters.next() {
@@ -82,7 +91,7 @@ fn arguments(text: &str) -> Vec<String> {
     let mut characters = seen.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\\' => {
+            '\\' if rules == Rules::C => {
                 let mut count = 1;
                 while characters.next_if_eq(&'\\').is_some() {
                     count += 1;
@@ -211,25 +220,31 @@ impl Processor {
     }
 
     fn copy(&self, rest: &str) -> i32 {
-        let words = rest.strip_prefix("/y ").and_then(|rest| rest.strip_suffix(" >NUL")).map(arguments);
+        let words = rest
+            .strip_prefix("/y ")
+            .and_then(|rest| rest.strip_suffix(" >NUL"))
+            .map(|words| arguments(words, Rules::C));
         let Some([from, to]) = words.as_deref() else { return NO_SUCH_COMMAND };
         i32::from(std::fs::copy(self.place(from), self.place(to)).is_err())
     }
 
     fn script(&mut self, part: &str) -> Next {
-        let start = |words: &str, interpreter: &str| {
-            let mut words = arguments(words);
+        let start = |words: &str, interpreter: &str, rules| {
+            let mut words = arguments(words, rules);
             words.insert(0, interpreter.to_owned());
             Next::Script(words)
         };
         if let Some(rest) = part.strip_prefix("cmd /c call ").or_else(|| part.strip_prefix("cmd /c ")) {
-            return start(rest, "cmd");
+            return start(rest, "cmd", Rules::Plain);
         }
         if let Some(rest) = part.strip_prefix("powershell -f ") {
-            return start(rest, "powershell");
+            return start(rest, "powershell", Rules::C);
         }
-        let words = arguments(part);
-        let known = ["cscript", "node", "perl", "python", "ruby", "sh", "bash"];
+        if let Some(rest) = part.strip_prefix("cscript ") {
+            return start(rest, "cscript", Rules::Plain);
+        }
+        let words = arguments(part, Rules::C);
+        let known = ["node", "perl", "python", "ruby", "sh", "bash"];
         if words.first().is_some_and(|word| known.contains(&word.as_str())) {
             return Next::Script(words);
         }
@@ -297,7 +312,8 @@ mod tests {
 
     #[test]
     fn arguments_follow_the_microsoft_rules() {
-        assert_eq!(arguments(r#"a "b c" "d\\" "e\f" """#), ["a", "b c", r"d\", r"e\f", ""]);
-        assert_eq!(arguments(r#"^"say \^"hi\^" ^& go^""#), [r#"say "hi" & go"#]);
+        assert_eq!(arguments(r#"a "b c" "d\\" "e\f" """#, Rules::C), ["a", "b c", r"d\", r"e\f", ""]);
+        assert_eq!(arguments(r#"/a:"b c\" "" d"#, Rules::Plain), [r"/a:b c\", "", "d"]);
+        assert_eq!(arguments(r#"^"say \^"hi\^" ^& go^""#, Rules::C), [r#"say "hi" & go"#]);
     }
 }
