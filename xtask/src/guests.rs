@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 mod build;
 mod encode;
+mod foreign;
 mod toolchain;
 
 use autoexec_packaging::Toolchain;
@@ -45,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.no_fixtures {
         let out = root.join("target/guests/wasm");
         build_and_encode(&toolchain, &root.join("tests/fixtures/guests"), &target_dir, &out)?;
+        foreign::build(&root, &out)?;
     }
     Ok(())
 }

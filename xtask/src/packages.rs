@@ -36,6 +36,14 @@ pub(crate) const SSHD: &[Package] = &[
 /// Needed by the tests besides.
 pub(crate) const TESTS: &[Package] = &[
     Package { name: "procps", file: "/usr/bin/ps", purpose: "tests look at processes" },
+    Package { name: "snmpd", file: "/usr/sbin/snmpd", purpose: "tests ask an SNMP agent" },
+    Package { name: "nodejs", file: "/usr/bin/node", purpose: "makes a component of JavaScript" },
+    Package { name: "npm", file: "/usr/bin/npm", purpose: "installs componentize-js" },
+    Package {
+        name: "python3-venv",
+        file: "/var/lib/dpkg/info/python3-venv.list",
+        purpose: "installs componentize-py",
+    },
     Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
 ];
 
@@ -111,7 +119,7 @@ mod tests {
         assert_eq!(names(missing(&[BUILD, SSHD], |_| true)), [""; 0]);
         let found = missing(&[BUILD, SSHD], |file| file != "/usr/sbin/sshd");
         assert_eq!(names(found), ["openssh-server"]);
-        assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 8);
+        assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 12);
         let with_targets = missing(&[BUILD, TARGETS], |file| file != "/bin/mksh");
         assert_eq!(names(with_targets), ["mksh"]);
     }

@@ -9,6 +9,12 @@ pub const ALWAYS_LINKED: [&str; 5] = ["types", "log", "output", "job", "local-ti
 /// The export that makes a component a tool.
 pub const TOOL_EXPORT: &str = "autoexec:tool/tool";
 
+/// The export of a tool that can say what it would change.
+pub const CHECK_EXPORT: &str = "autoexec:tool/dry-run";
+
+/// The export of a tool that can say whether an interrupted run took effect.
+pub const PROBE_EXPORT: &str = "autoexec:tool/effect-probe";
+
 /// WASI packages whose interfaces stand for a capability, and its name.
 const WASI_CAPABILITIES: [(&str, &str); 3] =
     [("wasi:http/", "http"), ("wasi:sockets/", "sockets"), ("wasi:filesystem/", "filesystem")];

@@ -10,7 +10,7 @@ mod manifest;
 mod native;
 mod section;
 
-pub use contract::{ALWAYS_LINKED, TOOL_EXPORT, TOOL_PACKAGE, capability_of};
+pub use contract::{ALWAYS_LINKED, CHECK_EXPORT, PROBE_EXPORT, TOOL_EXPORT, TOOL_PACKAGE, capability_of};
 pub use descriptor::{
     ArgumentDescriptor, Choice, Choices, Descriptor, DescriptorError, Flag, OperationType, OptionDescriptor,
     OptionType, OutputDescriptor,

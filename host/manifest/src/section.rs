@@ -23,6 +23,28 @@ pub struct ComponentOutline {
     pub exports: Vec<InterfaceName>,
 }
 
+impl ComponentOutline {
+    /// Whether it can say what it would change.
+    pub fn can_check(&self) -> bool {
+        self.exports_interface(crate::CHECK_EXPORT)
+    }
+
+    /// Whether it can say what an interrupted run did.
+    pub fn can_probe(&self) -> bool {
+        self.exports_interface(crate::PROBE_EXPORT)
+    }
+
+    /// Whether its tool chain imports WASI whether the tool uses it or not: `wasm32-wasip2`, JavaScript and Python do. What such a
+    /// component imports of WASI says nothing of what it does, so what it does not ask for is linked with nothing behind it.
+    pub fn brings_all_of_wasi(&self) -> bool {
+        self.imports.iter().any(|import| import.unversioned().starts_with("wasi:cli/"))
+    }
+
+    fn exports_interface(&self, name: &str) -> bool {
+        self.exports.iter().any(|export| export.unversioned() == name)
+    }
+}
+
 /// Name of an imported or exported item, such as `wasi:clocks/wall-clock@0.2.12`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceName(String);

@@ -117,8 +117,12 @@ pub fn of_component(
     append_manifest(&mut component, &manifest);
     let outline = read_outline(&component)?;
     let used: Vec<&str> = outline.imports.iter().filter_map(capability_of).collect();
-    if let Some(capability) = used.iter().find(|capability| manifest.requests(capability).is_none()) {
-        return Err(PackagingError::NotAskedFor((*capability).to_owned()));
+    let unasked = outline.imports.iter().find(|import| {
+        let asked = capability_of(import).is_none_or(|capability| manifest.requests(capability).is_some());
+        !asked && !(outline.brings_all_of_wasi() && import.as_str().starts_with("wasi:"))
+    });
+    if let Some(capability) = unasked.and_then(capability_of) {
+        return Err(PackagingError::NotAskedFor(capability.to_owned()));
     }
     // References in options need the capability `secret` where they are exchanged, and no import.
     let is_unused = |interface: &str| !used.contains(&interface) && interface != "secret";

@@ -97,7 +97,21 @@ impl SitePolicy {
     /// The bounds of a call: the manifest's within the policy's.
     pub(crate) fn limits(&self, name: &str, tool: &Tool, base: &Limits) -> Limits {
         let ToolLimits { memory, time, log, .. } = self.policy.limits(name);
-        Limits::for_tool(tool.manifest(), &Limits { memory, time, log, ..*base })
+        let site = self.policy.limits(name);
+        let ceiling = Limits {
+            memory,
+            time,
+            log,
+            cpu: site.cpu,
+            output: site.output,
+            host_call: site.host_call,
+            response: site.response,
+            files: site.files,
+            sockets: site.sockets,
+            handles: site.handles,
+            concurrent: site.concurrent_calls,
+        };
+        Limits::for_tool(tool.manifest(), &ceiling)
     }
 
     fn record<T: Serialize>(&self, place: &Place, what: &T) -> Result<(), String> {

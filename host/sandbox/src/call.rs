@@ -61,3 +61,41 @@ pub enum FailureKind {
     /// A kind of the tool's own.
     Other(String),
 }
+
+/// One thing that a tool would change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What: a path, a user, a setting, an address.
+    pub subject: String,
+    /// How it is now; none when it does not exist.
+    pub before: Option<String>,
+    /// How it would be; none when it would be gone.
+    pub after: Option<String>,
+}
+
+/// What an earlier run of a tool did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// All that the step is for.
+    Complete,
+    /// Nothing, or so little that running again is safe.
+    None,
+    /// Can not be told.
+    Unknown,
+}
+
+/// Which export is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Run,
+    Check,
+    Probe,
+}
+
+/// What it answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Run(ToolOutcome),
+    Check(Result<Vec<Change>, ToolFailure>),
+    Probe(Result<Effect, ToolFailure>),
+}

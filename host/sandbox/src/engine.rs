@@ -22,15 +22,24 @@ const WASM_STACK: usize = 512 << 10;
 /// Stack of a guest with the host functions it calls, in bytes.
 const ASYNC_STACK: usize = 1 << 20;
 
-/// Entries of one table; tools of this repository have a few hundred.
-pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+/// What one component may have of each kind of thing, whatever policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Entries of one table.
+    pub(crate) table_elements: usize,
+    /// Core instances.
+    pub(crate) instances: u32,
+    /// Memories.
+    pub(crate) memories: u32,
+    /// Tables.
+    pub(crate) tables: u32,
+}
 
-/// Core instances, memories and tables of one component. `wit-component` makes three instances and two tables.
-pub(crate) const CORE_INSTANCES: u32 = 20;
-/// See [`CORE_INSTANCES`].
-pub(crate) const MEMORIES: u32 = 1;
-/// See [`CORE_INSTANCES`].
-pub(crate) const TABLES: u32 = 5;
+/// For the tools of this repository: `wit-component` makes three instances and two tables, with a few hundred entries.
+const SMALL: Bounds = Bounds { table_elements: 20_000, instances: 20, memories: 1, tables: 5 };
+
+/// For interpreters with their programs (JavaScript, Python).
+const LARGE: Bounds = Bounds { table_elements: 200_000, instances: 200, memories: 20, tables: 50 };
 
 /// How the sandbox is set up. The defaults suit a runner.
 #[derive(Debug, Clone)]
@@ -41,6 +50,11 @@ pub struct SandboxSettings {
     pub slots: u32,
     /// The most memory a call can get, in bytes, whatever its limits say.
     pub memory_cap: u64,
+    /// The same for components that need more than the pool gives: whole interpreters, and tools whose manifest asks for more
+    /// memory. Their memory is mapped for each call.
+    pub large_memory_cap: u64,
+    /// Certificates (PEM) of authorities that the site trusts beside those of the system.
+    pub ca_bundle: Option<PathBuf>,
     /// How often a running guest is interrupted to look at its time and at requests to stop.
     pub tick: Duration,
     /// Threads that run guests. More than a few gain nothing (wasm-facts §4).
@@ -56,6 +70,8 @@ impl Default for SandboxSettings {
             cache_dir: None,
             slots: 256,
             memory_cap: 64 << 20,
+            large_memory_cap: 512 << 20,
+            ca_bundle: None,
             tick: Duration::from_millis(10),
             guest_threads: (cores / 2).clamp(1, 4),
             host_call_bytes: 8 << 20,
@@ -88,19 +104,64 @@ pub enum SandboxError {
     Zero(&'static str),
 }
 
-/// Builds the engine, pooled if the address space allows it.
-pub(crate) fn build_engine(settings: &SandboxSettings) -> Result<(Engine, Allocation), SandboxError> {
-    match Engine::new(&pooled(settings)) {
-        Ok(engine) => return Ok((engine, Allocation::Pooled)),
-        Err(error) => tracing::warn!(
-            slots = settings.slots,
-            memory_cap = settings.memory_cap,
-            "no address space for the pool of WebAssembly instances ({error:#}); each call maps its own memory, \
-             which is slower. Raise the limit on virtual memory (`ulimit -v`) or lower the number of slots",
-        ),
+/// An engine with its clock, and what its components may have.
+pub(crate) struct RunningEngine {
+    pub(crate) engine: Engine,
+    pub(crate) bounds: Bounds,
+    /// Bytes of memory of one call.
+    pub(crate) memory_cap: u64,
+    pub(crate) allocation: Allocation,
+    _ticker: Ticker,
+}
+
+impl RunningEngine {
+    /// For small tools, pooled if the address space allows it.
+    pub(crate) fn small(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        match Engine::new(&pooled(settings)) {
+            Ok(engine) => Self::start(engine, Allocation::Pooled, SMALL, settings.memory_cap, settings.tick),
+            Err(error) => {
+                tracing::warn!(
+                    slots = settings.slots,
+                    memory_cap = settings.memory_cap,
+                    "no address space for the pool of WebAssembly instances ({error:#}); each call maps its own memory, \
+                     which is slower. Raise the limit on virtual memory (`ulimit -v`) or lower the number of slots",
+                );
+                let engine = new_engine(&on_demand())?;
+                Self::start(engine, Allocation::OnDemand, SMALL, settings.memory_cap, settings.tick)
+            }
+        }
     }
-    let engine = Engine::new(&on_demand()).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
-    Ok((engine, Allocation::OnDemand))
+
+    /// For what the pool has no place for.
+    pub(crate) fn large(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        let engine = new_engine(&roomy(settings)).or_else(|_| new_engine(&on_demand()))?;
+        Self::start(engine, Allocation::OnDemand, LARGE, settings.large_memory_cap, settings.tick)
+    }
+
+    fn start(
+        engine: Engine,
+        allocation: Allocation,
+        bounds: Bounds,
+        memory_cap: u64,
+        tick: Duration,
+    ) -> Result<Self, SandboxError> {
+        let ticker = Ticker::start(engine.clone(), tick)?;
+        Ok(Self { engine, bounds, memory_cap, allocation, _ticker: ticker })
+    }
+}
+
+impl std::fmt::Debug for RunningEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningEngine")
+            .field("bounds", &self.bounds)
+            .field("memory_cap", &self.memory_cap)
+            .field("allocation", &self.allocation)
+            .finish_non_exhaustive()
+    }
+}
+
+fn new_engine(config: &Config) -> Result<Engine, SandboxError> {
+    Engine::new(config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
 }
 
 fn pooled(settings: &SandboxSettings) -> Config {
@@ -111,6 +172,17 @@ fn pooled(settings: &SandboxSettings) -> Config {
         .memory_guard_size(MEMORY_GUARD)
         // The address of a memory is fixed, so growing beyond the reservation fails instead of copying.
         .memory_may_move(false);
+    config
+}
+
+/// Room to grow to the cap without moving, for a few calls at a time.
+fn roomy(settings: &SandboxSettings) -> Config {
+    let mut config = base_config();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(settings.large_memory_cap)
+        .memory_guard_size(MEMORY_GUARD)
+        .memory_may_move(true);
     config
 }
 
@@ -142,15 +214,15 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
     let slots = settings.slots;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MEMORIES))
-        .total_tables(slots.saturating_mul(TABLES))
+        .total_core_instances(slots.saturating_mul(SMALL.instances))
+        .total_memories(slots.saturating_mul(SMALL.memories))
+        .total_tables(slots.saturating_mul(SMALL.tables))
         .total_stacks(slots)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
+        .max_core_instances_per_component(SMALL.instances)
+        .max_memories_per_component(SMALL.memories)
+        .max_tables_per_component(SMALL.tables)
         .max_memory_size(usize::try_from(settings.memory_cap).unwrap_or(usize::MAX))
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(SMALL.table_elements)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
@@ -196,21 +268,21 @@ mod tests {
 
     #[test]
     fn the_default_settings_give_a_pool() {
-        let (_, allocation) = build_engine(&SandboxSettings::default()).unwrap();
-        assert_eq!(allocation, Allocation::Pooled);
+        let engine = RunningEngine::small(&SandboxSettings::default()).unwrap();
+        assert_eq!(engine.allocation, Allocation::Pooled);
     }
 
     #[test]
     fn without_address_space_memory_is_mapped_on_demand() {
         // 2 million slots of 96 MiB are more than the 128 TiB a process can address.
         let settings = SandboxSettings { slots: 2_000_000, ..SandboxSettings::default() };
-        let (_, allocation) = build_engine(&settings).unwrap();
-        assert_eq!(allocation, Allocation::OnDemand);
+        let engine = RunningEngine::small(&settings).unwrap();
+        assert_eq!(engine.allocation, Allocation::OnDemand);
     }
 
     #[test]
     fn the_ticker_ends_with_its_owner() {
-        let (engine, _) = build_engine(&SandboxSettings::default()).unwrap();
+        let engine = new_engine(&on_demand()).unwrap();
         let ticker = Ticker::start(engine, Duration::from_hours(1)).unwrap();
         let begin = std::time::Instant::now();
         drop(ticker);

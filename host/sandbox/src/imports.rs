@@ -18,17 +18,9 @@ const OWN_VERSION: Version = Version::new(1, 0, 0);
 /// The WASI version that is linked.
 const WASI_VERSION: Version = Version::new(0, 2, 12);
 
-/// WASI interfaces that every tool gets: time and randomness, nothing that reaches the outside.
-const WASI_ALWAYS: [&str; 8] = [
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/random",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-];
+/// WASI packages that every tool gets: time, randomness, streams, and a command line with nothing on it. None of them reaches
+/// the outside.
+const WASI_ALWAYS: [&str; 4] = ["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
 
 /// An import that can not be linked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,11 +104,16 @@ fn why_missing(import: &InterfaceName, outline: &ComponentOutline, grants: &Gran
         None => return Some(MissingReason::Unknown),
     };
     let Some(wanted) = capability_of(import) else {
-        let known = package_of(name) == Some(Package::Own) || WASI_ALWAYS.contains(&name);
+        let known = package_of(name) == Some(Package::Own)
+            || WASI_ALWAYS.iter().any(|package| name.starts_with(package));
         return if known { is_served_by(import, &version) } else { Some(MissingReason::AmbientWasi) };
     };
     let Some(capability) = Capability::from_interface(wanted) else { return Some(MissingReason::Unknown) };
     if outline.manifest.requests(wanted).is_none() {
+        // Linked with nothing behind it.
+        if package_of(name) == Some(Package::Wasi) && outline.brings_all_of_wasi() {
+            return is_served_by(import, &version);
+        }
         Some(MissingReason::NotRequested(capability))
     } else if grants.has(capability) {
         is_served_by(import, &version)
@@ -213,6 +210,20 @@ mod tests {
         let capabilities =
             [Capability::Http, Capability::Sockets, Capability::Sockets, Capability::Filesystem];
         assert_eq!(reasons, capabilities.map(MissingReason::NotRequested));
+    }
+
+    #[test]
+    fn a_tool_chain_that_brings_all_of_wasi_along_needs_no_request_for_what_is_empty() {
+        let imports = [
+            "wasi:cli/environment@0.2.3",
+            "wasi:sockets/tcp@0.2.3",
+            "wasi:filesystem/types@0.2.3",
+            "wasi:http/types@0.2.3",
+            "autoexec:tool/connection@1.0.0",
+        ];
+        let missing = missing_imports(&outline(&imports, ""), &Grants::none());
+        let names: Vec<&str> = missing.iter().map(|m| m.interface.as_str()).collect();
+        assert_eq!(names, ["autoexec:tool/connection@1.0.0"]);
     }
 
     #[test]

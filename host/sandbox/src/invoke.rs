@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
+use wasmtime::component::{InstancePre, ResourceTableError};
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
-use crate::call::{ToolCall, ToolOutcome};
+use crate::border::{Border, HostTrap};
+use crate::call::{Answer, Ask, Change, Effect, ToolCall, ToolFailure, ToolOutcome};
+use crate::engine::RunningEngine;
 use crate::host::ToolHost;
-use crate::limits::Limits;
+use crate::limits::{LimitName, LimitReached, Limits};
 use crate::sandbox::Sandbox;
-use crate::state::{CallState, Gate, HostTrap};
+use crate::secrets::Secrets;
+use crate::state::CallState;
 use crate::tool::Tool;
-use crate::v1_0;
+use crate::v1_0::Exports;
 
 /// A call that ended without the tool's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,20 +71,12 @@ pub enum InvokeError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// It put out more than it may.
-    #[error(
-        "the tool put out more than the limit of {limit} bytes of outputs and live data; hand large data over as files"
-    )]
-    OutputLimit {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// It handed over too much in one call to the host, or in its answer.
-    #[error("the tool handed over more than {limit} bytes in one piece")]
-    HostCallLimit {
-        /// The limit in bytes.
-        limit: usize,
-    },
+    /// It came to another of its limits.
+    #[error("the tool was ended: {0}")]
+    Limit(LimitReached),
+    /// It has no such export.
+    #[error("the tool can not do this: it does not export `{0}`")]
+    NotExported(&'static str),
     /// It broke the rules of an interface.
     #[error("the tool used the host wrongly: {0}")]
     Misuse(String),
@@ -101,54 +98,135 @@ impl Sandbox {
         limits: Limits,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<ToolOutcome, InvokeError> {
-        let mut stop = pin!(stop);
-        let slot = tokio::select! {
-            biased;
-            () = &mut stop => return Err(InvokeError::Stopped),
-            slot = Arc::clone(&self.slots).acquire_owned() => slot.map_err(|_| shut_down())?,
-        };
-        let mut guest = self.start(tool, call, host, limits, slot)?;
-        tokio::select! {
-            biased;
-            () = &mut stop => Err(InvokeError::Stopped),
-            answer = &mut guest.task => answer.unwrap_or_else(|error| Err(InvokeError::Internal(error.to_string()))),
-            () = tokio::time::sleep(limits.time) => Err(InvokeError::TimedOut { limit: limits.time }),
+        match self.ask(Ask::Run, tool, call, host, limits, stop).await? {
+            Answer::Run(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
         }
     }
 
-    fn start(
+    /// Asks the tool what a run with these options would change ([`Tool::can_check`]). Whatever plainly changes files or documents
+    /// is denied to it meanwhile. Otherwise as [`Sandbox::invoke`].
+    pub async fn check(
         &self,
         tool: &Tool,
         call: ToolCall,
         host: Arc<dyn ToolHost>,
         limits: Limits,
-        slot: OwnedSemaphorePermit,
-    ) -> Result<RunningGuest, InvokeError> {
-        let gate = Arc::new(Gate::default());
-        let limits = Limits { memory: limits.memory.min(self.settings.memory_cap), ..limits };
-        let state = CallState::new(host, Arc::clone(&gate), &limits);
-        let host_call_bytes = self.settings.host_call_bytes;
-        let store = self.store(state);
-        let plugin = tool.plugin.clone();
-        let task = self.threads.spawn(async move {
-            // Kept to the end: the slot is free only when the instance is gone.
-            let _slot = slot;
-            run(store, &plugin, call).await.map_err(|ended| ended.explain(&limits, host_call_bytes))
-        });
-        Ok(RunningGuest { task: task.ok_or_else(shut_down)?, gate })
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Result<Vec<Change>, ToolFailure>, InvokeError> {
+        match self.ask(Ask::Check, tool, call, host, limits, stop).await? {
+            Answer::Check(changes) => Ok(changes),
+            other => Err(unexpected(&other)),
+        }
     }
 
-    fn store(&self, state: CallState) -> Store<CallState> {
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(self.settings.host_call_bytes);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            store.data().check_alive()?;
-            Ok(UpdateDeadline::Yield(1))
-        });
-        store
+    /// Asks the tool whether an earlier, interrupted run with these options took effect ([`Tool::can_probe`]). Otherwise as
+    /// [`Sandbox::check`].
+    pub async fn probe(
+        &self,
+        tool: &Tool,
+        call: ToolCall,
+        host: Arc<dyn ToolHost>,
+        limits: Limits,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Result<Effect, ToolFailure>, InvokeError> {
+        match self.ask(Ask::Probe, tool, call, host, limits, stop).await? {
+            Answer::Probe(effect) => Ok(effect),
+            other => Err(unexpected(&other)),
+        }
     }
+
+    async fn ask(
+        &self,
+        ask: Ask,
+        tool: &Tool,
+        call: ToolCall,
+        host: Arc<dyn ToolHost>,
+        limits: Limits,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Answer, InvokeError> {
+        if !tool.exports.can(ask) {
+            return Err(InvokeError::NotExported(export_of(ask)));
+        }
+        let mut stop = pin!(stop);
+        let free = async {
+            let own = Arc::clone(tool.running(limits.concurrent)).acquire_owned().await;
+            // Behind the tool's own limit, so that calls that wait for it hold up nobody else.
+            let slot = Arc::clone(&self.slots).acquire_owned().await;
+            Ok((own.map_err(|_| shut_down())?, slot.map_err(|_| shut_down())?))
+        };
+        let slot = tokio::select! {
+            biased;
+            () = &mut stop => return Err(InvokeError::Stopped),
+            slot = free => slot?,
+        };
+        let mut guest = self.start(ask, tool, call, host, limits, slot)?;
+        let border = Arc::clone(&guest.border);
+        tokio::select! {
+            biased;
+            () = &mut stop => Err(InvokeError::Stopped),
+            answer = &mut guest.task => answer.unwrap_or_else(|error| Err(InvokeError::Internal(error.to_string()))),
+            () = border.clock.over() => Err(InvokeError::TimedOut { limit: limits.time }),
+        }
+    }
+
+    fn start(
+        &self,
+        ask: Ask,
+        tool: &Tool,
+        mut call: ToolCall,
+        host: Arc<dyn ToolHost>,
+        limits: Limits,
+        slot: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    ) -> Result<RunningGuest, InvokeError> {
+        let engine = &tool.engine;
+        let host_call = u64::try_from(self.settings.host_call_bytes).unwrap_or(u64::MAX);
+        let limits = Limits {
+            memory: limits.memory.min(engine.memory_cap),
+            host_call: limits.host_call.min(host_call),
+            ..limits
+        };
+        let secrets = Secrets::take(&mut call, &tool.manifest);
+        let network = Arc::clone(&self.network);
+        let only_looks = ask != Ask::Run;
+        let border = Arc::new(Border::new(host, tool.linked.clone(), limits, secrets, network, only_looks));
+        let store = new_store(engine, Arc::clone(&border));
+        let (instance, exports) = (tool.instance.clone(), tool.exports.clone());
+        let measured = border.cpu.measure(async move {
+            // Kept to the end: the slot is free only when the instance is gone.
+            let _slot = slot;
+            run(store, &instance, &exports, ask, call).await.map_err(|ended| ended.explain(&limits))
+        });
+        let task = self.threads.spawn(measured);
+        Ok(RunningGuest { task: task.ok_or_else(shut_down)?, border })
+    }
+}
+
+fn new_store(engine: &RunningEngine, border: Arc<Border>) -> Store<CallState> {
+    let host_call = usize::try_from(border.limits.host_call).unwrap_or(usize::MAX);
+    let mut store = Store::new(&engine.engine, CallState::new(border, engine.bounds));
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(host_call);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        let border = &store.data().border;
+        border.check_alive()?;
+        border.check_cpu()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}
+
+fn export_of(ask: Ask) -> &'static str {
+    match ask {
+        Ask::Run => autoexec_manifest::TOOL_EXPORT,
+        Ask::Check => autoexec_manifest::CHECK_EXPORT,
+        Ask::Probe => autoexec_manifest::PROBE_EXPORT,
+    }
+}
+
+fn unexpected(answer: &Answer) -> InvokeError {
+    InvokeError::Internal(format!("the wrong export answered: {answer:?}"))
 }
 
 fn shut_down() -> InvokeError {
@@ -157,13 +235,13 @@ fn shut_down() -> InvokeError {
 
 /// A guest on its thread. Dropping this ends it.
 struct RunningGuest {
-    task: JoinHandle<Result<ToolOutcome, InvokeError>>,
-    gate: Arc<Gate>,
+    task: JoinHandle<Result<Answer, InvokeError>>,
+    border: Arc<Border>,
 }
 
 impl Drop for RunningGuest {
     fn drop(&mut self) {
-        self.gate.close();
+        self.border.close();
         self.task.abort();
     }
 }
@@ -178,15 +256,20 @@ struct Ended {
 
 async fn run(
     mut store: Store<CallState>,
-    plugin: &v1_0::PluginPre<CallState>,
+    instance: &InstancePre<CallState>,
+    exports: &Exports,
+    ask: Ask,
     call: ToolCall,
-) -> Result<ToolOutcome, Ended> {
-    let instance = match plugin.instantiate_async(&mut store).await {
+) -> Result<Answer, Ended> {
+    let instance = match instance.instantiate_async(&mut store).await {
         Ok(instance) => instance,
         Err(error) => return Err(Ended::new(error, &store, false)),
     };
-    let answer = instance.autoexec_tool_tool().call_run(&mut store, &v1_0::invocation(call)).await;
-    answer.map(v1_0::outcome).map_err(|error| Ended::new(error, &store, true))
+    match exports.call(ask, &mut store, &instance, call).await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(Ended::new(wasmtime::Error::msg("no such export"), &store, true)),
+        Err(error) => Err(Ended::new(error, &store, true)),
+    }
 }
 
 impl Ended {
@@ -194,9 +277,15 @@ impl Ended {
         Self { error, memory_refused: store.data().memory.has_refused(), started }
     }
 
-    fn explain(self, limits: &Limits, host_call_bytes: usize) -> InvokeError {
+    fn explain(self, limits: &Limits) -> InvokeError {
         if let Some(trap) = self.error.downcast_ref::<HostTrap>() {
             return host_trap(trap, limits);
+        }
+        if matches!(self.error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+            return limit(LimitName::Handles, u64::from(limits.handles));
+        }
+        if let Some(exit) = self.error.downcast_ref::<I32Exit>() {
+            return InvokeError::Trap { message: format!("it called exit({}) instead of answering", exit.0) };
         }
         let trap = self.error.downcast_ref::<Trap>().copied();
         if self.memory_refused && matches!(trap, None | Some(Trap::UnreachableCodeReached)) {
@@ -208,7 +297,7 @@ impl Ended {
             Some(trap) => InvokeError::Trap { message: trap.to_string() },
             // wasmtime has no type for it.
             None if message.contains("hostcalls has been exhausted") => {
-                InvokeError::HostCallLimit { limit: host_call_bytes }
+                limit(LimitName::HostCall, limits.host_call)
             }
             None if self.started => InvokeError::Trap { message },
             None => InvokeError::NoResources { message },
@@ -216,12 +305,16 @@ impl Ended {
     }
 }
 
+fn limit(name: LimitName, value: u64) -> InvokeError {
+    InvokeError::Limit(LimitReached { name, value })
+}
+
 fn host_trap(trap: &HostTrap, limits: &Limits) -> InvokeError {
     match trap {
         HostTrap::Stopped => InvokeError::Stopped,
         HostTrap::TimedOut => InvokeError::TimedOut { limit: limits.time },
         HostTrap::LogLimit => InvokeError::LogLimit { limit: limits.log },
-        HostTrap::OutputLimit => InvokeError::OutputLimit { limit: limits.output },
+        HostTrap::Limit(reached) => InvokeError::Limit(*reached),
         HostTrap::Misuse(text) => InvokeError::Misuse(text.clone()),
     }
 }
@@ -231,7 +324,7 @@ mod tests {
     use super::*;
 
     fn explain(error: wasmtime::Error, memory_refused: bool, started: bool) -> InvokeError {
-        Ended { error, memory_refused, started }.explain(&Limits::default(), 1000)
+        Ended { error, memory_refused, started }.explain(&Limits::default())
     }
 
     #[test]

@@ -17,23 +17,29 @@
 //! # }
 //! ```
 
+mod border;
 mod cache;
 mod call;
+mod clock;
 mod engine;
+mod files;
 mod grants;
 mod guest_threads;
 mod host;
 mod imports;
 mod invoke;
 mod limits;
-mod probe;
+mod net;
 mod sandbox;
+mod secrets;
+mod snmp;
 mod state;
 mod tool;
 mod v1_0;
+mod wasi;
 
 pub use autoexec_grants::{Access, Capability, DataDirection, SecretDestination, TargetUse};
-pub use call::{FailureKind, ToolCall, ToolFailure, ToolOutcome};
+pub use call::{Change, Effect, FailureKind, ToolCall, ToolFailure, ToolOutcome};
 pub use engine::{Allocation, SandboxError, SandboxSettings};
 pub use grants::Grants;
 pub use host::{
@@ -46,6 +52,6 @@ pub use host::{
 };
 pub use imports::{MissingImport, MissingReason};
 pub use invoke::InvokeError;
-pub use limits::Limits;
+pub use limits::{LimitName, LimitReached, Limits};
 pub use sandbox::Sandbox;
 pub use tool::{LoadError, Tool};

@@ -2,22 +2,25 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use autoexec_manifest::{ComponentOutline, read_outline};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cache::CompiledCache;
-use crate::engine::{Allocation, SandboxError, SandboxSettings, Ticker, build_engine};
+use crate::engine::{Allocation, RunningEngine, SandboxError, SandboxSettings};
 use crate::grants::Grants;
 use crate::guest_threads::GuestThreads;
 use crate::imports::{exports_tool, missing_imports};
+use crate::net::Network;
 use crate::tool::{LoadError, Tool};
-use crate::v1_0::{PluginPre, linker};
+use crate::v1_0::{Exports, linker};
+
+/// Bytes of the largest component that goes to the pool. Beyond it is an interpreter, which wants more memory and tables.
+const SMALL_COMPONENT: usize = 4 << 20;
 
 /// Digest of the file, and what it is linked with.
 type ToolKey = ([u8; 32], Grants);
@@ -25,13 +28,39 @@ type ToolKey = ([u8; 32], Grants);
 /// Loads and runs tools. Make one per process, on first use: a job without WebAssembly tools pays nothing then.
 pub struct Sandbox {
     pub(crate) settings: SandboxSettings,
-    pub(crate) engine: Engine,
     pub(crate) threads: GuestThreads,
     pub(crate) slots: Arc<Semaphore>,
-    allocation: Allocation,
-    cache: Option<CompiledCache>,
+    pub(crate) network: Arc<Network>,
+    small: Workshop,
+    /// Made on first use: most runners have no large components.
+    large: OnceLock<Workshop>,
     tools: Mutex<HashMap<ToolKey, Arc<Tool>>>,
-    _ticker: Ticker,
+}
+
+/// An engine and what it has compiled.
+#[derive(Debug)]
+struct Workshop {
+    engine: Arc<RunningEngine>,
+    cache: Option<CompiledCache>,
+}
+
+impl Workshop {
+    fn new(engine: RunningEngine, settings: &SandboxSettings) -> Self {
+        let cache = settings.cache_dir.as_deref().and_then(|dir| CompiledCache::open(dir, &engine.engine));
+        Self { engine: Arc::new(engine), cache }
+    }
+
+    fn compile(&self, bytes: &[u8], digest: &[u8; 32]) -> wasmtime::Result<Component> {
+        let engine = &self.engine.engine;
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(engine, digest)) {
+            return Ok(component);
+        }
+        let component = Component::from_binary(engine, bytes)?;
+        if let Some(cache) = &self.cache {
+            cache.write(digest, &component);
+        }
+        Ok(component)
+    }
 }
 
 impl Sandbox {
@@ -40,30 +69,29 @@ impl Sandbox {
         let counts = [
             ("slots", u64::from(settings.slots)),
             ("memory_cap", settings.memory_cap),
+            ("large_memory_cap", settings.large_memory_cap),
             ("tick", u64::try_from(settings.tick.as_nanos()).unwrap_or(u64::MAX)),
             ("guest_threads", settings.guest_threads as u64),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return Err(SandboxError::Zero(name));
         }
-        let (engine, allocation) = build_engine(&settings)?;
         Ok(Self {
-            cache: settings.cache_dir.as_deref().and_then(|dir| CompiledCache::open(dir, &engine)),
+            small: Workshop::new(RunningEngine::small(&settings)?, &settings),
+            large: OnceLock::new(),
             threads: GuestThreads::start(settings.guest_threads)?,
             slots: Arc::new(Semaphore::new(
                 usize::try_from(settings.slots).unwrap_or(Semaphore::MAX_PERMITS),
             )),
-            _ticker: Ticker::start(engine.clone(), settings.tick)?,
+            network: Arc::new(Network::new(settings.ca_bundle.clone())),
             tools: Mutex::default(),
-            allocation,
-            engine,
             settings,
         })
     }
 
-    /// How instances get their memory.
+    /// How instances of small tools get their memory.
     pub fn allocation(&self) -> Allocation {
-        self.allocation
+        self.small.engine.allocation
     }
 
     /// Loads a tool and links it with the granted capabilities.
@@ -94,27 +122,60 @@ impl Sandbox {
         let outline =
             read_outline(bytes).map_err(|source| LoadError::NotATool { path: path.to_owned(), source })?;
         check_outline(path, &outline, grants)?;
-        let component = self.compile(path, bytes, &digest)?;
-        let pre = linker(&self.engine, grants)
+        let linked: Grants = grants
+            .iter()
+            .filter(|capability| outline.manifest.requests(capability.interface()).is_some())
+            .collect();
+        let (engine, component) = self.compile(path, bytes, &digest, &outline)?;
+        let link =
+            |error: wasmtime::Error| LoadError::Link { path: path.to_owned(), reason: format!("{error:#}") };
+        let instance = linker(&engine.engine, &linked)
             .and_then(|linker| linker.instantiate_pre(&component))
-            .map_err(|error| LoadError::Link { path: path.to_owned(), reason: format!("{error:#}") })?;
-        let plugin = PluginPre::new(pre).map_err(|error| LoadError::NoRun {
+            .map_err(link)?;
+        let exports = Exports::find(&instance, outline.can_check(), outline.can_probe());
+        let exports = exports.map_err(|error| LoadError::NoRun {
             path: path.to_owned(),
             reason: Some(format!("{error:#}")),
         })?;
-        Ok(Tool { path: path.to_owned(), digest, manifest: outline.manifest, grants: grants.clone(), plugin })
+        Ok(Tool {
+            path: path.to_owned(),
+            digest,
+            manifest: outline.manifest,
+            grants: grants.clone(),
+            linked,
+            engine,
+            instance,
+            exports,
+            running: OnceLock::new(),
+        })
     }
 
-    fn compile(&self, path: &Path, bytes: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(&self.engine, digest)) {
-            return Ok(component);
+    /// For the pool if it fits there.
+    fn compile(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        digest: &[u8; 32],
+        outline: &ComponentOutline,
+    ) -> Result<(Arc<RunningEngine>, Component), LoadError> {
+        let wants_memory = outline.manifest.limits.memory_bytes().unwrap_or_default();
+        let is_small = bytes.len() <= SMALL_COMPONENT && wants_memory <= self.settings.memory_cap;
+        if is_small && let Ok(component) = self.small.compile(bytes, digest) {
+            return Ok((Arc::clone(&self.small.engine), component));
         }
-        let component = Component::from_binary(&self.engine, bytes)
+        let large = self.large().map_err(|source| LoadError::Engine { path: path.to_owned(), source })?;
+        let component = large
+            .compile(bytes, digest)
             .map_err(|error| LoadError::Compile { path: path.to_owned(), reason: format!("{error:#}") })?;
-        if let Some(cache) = &self.cache {
-            cache.write(digest, &component);
+        Ok((Arc::clone(&large.engine), component))
+    }
+
+    fn large(&self) -> Result<&Workshop, SandboxError> {
+        if let Some(workshop) = self.large.get() {
+            return Ok(workshop);
         }
-        Ok(component)
+        let made = Workshop::new(RunningEngine::large(&self.settings)?, &self.settings);
+        Ok(self.large.get_or_init(|| made))
     }
 }
 
@@ -133,7 +194,7 @@ impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sandbox")
             .field("settings", &self.settings)
-            .field("allocation", &self.allocation)
+            .field("allocation", &self.allocation())
             .field("loaded", &self.tools.lock().len())
             .finish_non_exhaustive()
     }

@@ -1,129 +1,54 @@
-//! What a store holds for the length of one call: budgets, the memory limiter and the way back to the host.
+//! What a store holds for the length of one call.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::clocks::WasiClocksCtxView;
-use wasmtime_wasi::random::WasiRandomCtx;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
-use crate::host::ToolHost;
-use crate::limits::Limits;
-
-/// Handles (timers to wait for) that a guest may hold at once.
-const HANDLES: usize = 1_000;
-
-/// Random bytes of one request. The default of the library is 64 MiB.
-const RANDOM_BYTES: u64 = 1 << 20;
-
-/// Why the host ended a call from inside.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HostTrap {
-    #[error("stopped")]
-    Stopped,
-    #[error("time limit reached")]
-    TimedOut,
-    #[error("log limit reached")]
-    LogLimit,
-    #[error("output limit reached")]
-    OutputLimit,
-    #[error("{0}")]
-    Misuse(String),
-}
-
-/// Closed when a call is over for its caller. A guest that still has its thread must have no effect after that.
-#[derive(Debug, Default)]
-pub(crate) struct Gate(AtomicBool);
-
-impl Gate {
-    pub(crate) fn close(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
+use crate::border::{Border, Counted, HostTrap};
+use crate::engine::Bounds;
+use crate::wasi::{HttpHooks, Names};
 
 /// The data of one call's store.
 pub(crate) struct CallState {
-    host: Arc<dyn ToolHost>,
-    gate: Arc<Gate>,
-    deadline: Option<Instant>,
-    log_left: u64,
-    output_left: u64,
+    pub(crate) border: Arc<Border>,
     pub(crate) memory: MemoryLimiter,
-    wasi: Option<WasiCtx>,
     pub(crate) table: ResourceTable,
+    pub(crate) wasi: Option<WasiCtx>,
+    pub(crate) http: WasiHttpCtx,
+    pub(crate) hooks: HttpHooks,
+    /// Which names led to which addresses.
+    pub(crate) names: Arc<Names>,
+    /// Open files and sockets of WASI by their handles.
+    pub(crate) open_files: HashMap<u32, Counted>,
+    /// See `open_files`.
+    pub(crate) open_sockets: HashMap<u32, Counted>,
 }
 
 impl CallState {
-    pub(crate) fn new(host: Arc<dyn ToolHost>, gate: Arc<Gate>, limits: &Limits) -> Self {
+    pub(crate) fn new(border: Arc<Border>, bounds: Bounds) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
+        table.set_max_capacity(usize::try_from(border.limits.handles).unwrap_or(usize::MAX));
         Self {
-            host,
-            gate,
-            deadline: Instant::now().checked_add(limits.time),
-            log_left: limits.log,
-            output_left: limits.output,
-            memory: MemoryLimiter { limit: limits.memory, used: 0, refused: false },
-            wasi: None,
+            memory: MemoryLimiter { limit: border.limits.memory, bounds, used: 0, refused: false },
+            hooks: HttpHooks::new(&border),
+            border,
             table,
+            wasi: None,
+            http: WasiHttpCtx::new(),
+            names: Arc::default(),
+            open_files: HashMap::new(),
+            open_sockets: HashMap::new(),
         }
     }
 
-    /// The host, unless the call is over. Every host function goes through here.
-    pub(crate) fn host(&self) -> Result<&Arc<dyn ToolHost>, HostTrap> {
-        self.check_alive().map(|()| &self.host)
+    /// The border, for a host function that waits, unless the call is over.
+    pub(crate) fn enter(&self) -> Result<Arc<Border>, HostTrap> {
+        self.border.check_alive().map(|()| Arc::clone(&self.border))
     }
-
-    /// Whether the guest may go on.
-    pub(crate) fn check_alive(&self) -> Result<(), HostTrap> {
-        if self.gate.is_closed() {
-            Err(HostTrap::Stopped)
-        } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            Err(HostTrap::TimedOut)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Takes bytes from the log budget.
-    pub(crate) fn spend_log(&mut self, bytes: usize) -> Result<(), HostTrap> {
-        // A line costs its line break too, or a flood of empty lines would be free.
-        spend(&mut self.log_left, bytes.saturating_add(1), HostTrap::LogLimit)
-    }
-
-    /// Takes bytes from the output budget.
-    pub(crate) fn spend_output(&mut self, bytes: usize) -> Result<(), HostTrap> {
-        spend(&mut self.output_left, bytes.saturating_add(1), HostTrap::OutputLimit)
-    }
-
-    /// WASI clocks.
-    pub(crate) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(bare_wasi);
-        WasiClocksCtxView { ctx: wasi.clocks(), table: &mut self.table }
-    }
-
-    /// WASI random numbers.
-    pub(crate) fn random(&mut self) -> &mut WasiRandomCtx {
-        self.wasi.get_or_insert_with(bare_wasi).random()
-    }
-}
-
-/// Built on first use, because seeding its random numbers costs more than an instance.
-fn bare_wasi() -> WasiCtx {
-    WasiCtxBuilder::new().max_random_size(RANDOM_BYTES).build()
-}
-
-fn spend(left: &mut u64, bytes: usize, otherwise: HostTrap) -> Result<(), HostTrap> {
-    *left = left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)).ok_or(otherwise)?;
-    Ok(())
 }
 
 /// Bounds the memories of one instance together and remembers when it said no: the guest's abort that follows does not
@@ -131,6 +56,7 @@ fn spend(left: &mut u64, bytes: usize, otherwise: HostTrap) -> Result<(), HostTr
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     limit: u64,
+    bounds: Bounds,
     used: u64,
     refused: bool,
 }
@@ -161,18 +87,18 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        Ok(desired <= self.bounds.table_elements)
     }
 
     fn instances(&self) -> usize {
-        usize::try_from(CORE_INSTANCES).unwrap_or(usize::MAX)
+        usize::try_from(self.bounds.instances).unwrap_or(usize::MAX)
     }
 
     fn tables(&self) -> usize {
-        usize::try_from(TABLES).unwrap_or(usize::MAX)
+        usize::try_from(self.bounds.tables).unwrap_or(usize::MAX)
     }
 
     fn memories(&self) -> usize {
-        usize::try_from(MEMORIES).unwrap_or(usize::MAX)
+        usize::try_from(self.bounds.memories).unwrap_or(usize::MAX)
     }
 }

@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use autoexec_manifest::{Manifest, SectionError};
+use tokio::sync::Semaphore;
+use wasmtime::component::InstancePre;
 
+use crate::call::Ask;
+use crate::engine::RunningEngine;
 use crate::grants::Grants;
 use crate::imports::MissingImport;
 use crate::state::CallState;
-use crate::v1_0::PluginPre;
+use crate::v1_0::Exports;
 
 /// A tool that can be called. Cheap to share; every call gets an instance of its own.
 pub struct Tool {
@@ -16,7 +21,13 @@ pub struct Tool {
     pub(crate) digest: [u8; 32],
     pub(crate) manifest: Manifest,
     pub(crate) grants: Grants,
-    pub(crate) plugin: PluginPre<CallState>,
+    /// What it asks for of the grants.
+    pub(crate) linked: Grants,
+    pub(crate) engine: Arc<RunningEngine>,
+    pub(crate) instance: InstancePre<CallState>,
+    pub(crate) exports: Exports,
+    /// Free places among the calls that may run at the same time.
+    pub(crate) running: OnceLock<Arc<Semaphore>>,
 }
 
 impl Tool {
@@ -35,9 +46,25 @@ impl Tool {
         &self.path
     }
 
-    /// The capabilities it was linked with.
+    /// The capabilities that were granted when it was loaded.
     pub fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// Whether it can say what it would change ([`crate::Sandbox::check`]).
+    pub fn can_check(&self) -> bool {
+        self.exports.can(Ask::Check)
+    }
+
+    /// Whether it can say what an interrupted run did ([`crate::Sandbox::probe`]).
+    pub fn can_probe(&self) -> bool {
+        self.exports.can(Ask::Probe)
+    }
+
+    /// The places for calls at the same time. The first limit holds for the life of the tool: a process has one policy.
+    pub(crate) fn running(&self, limit: u32) -> &Arc<Semaphore> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        self.running.get_or_init(|| Arc::new(Semaphore::new(limit)))
     }
 }
 
@@ -94,6 +121,14 @@ pub enum LoadError {
         path: PathBuf,
         /// What the compiler says.
         reason: String,
+    },
+    /// The engine for large components can not be started.
+    #[error("tool {}: {source}", path.display())]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: crate::engine::SandboxError,
     },
     /// Its imports have the right names but other types.
     #[error("tool {}: does not fit this autoexec's interfaces: {reason}; build it against the WIT of this autoexec", path.display())]

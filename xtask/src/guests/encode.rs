@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use autoexec_packaging::{of_core_module, read_tool_file};
+use autoexec_packaging::{Description, of_component, of_core_module, read_tool_file};
 
 use super::GuestCrate;
 use crate::step::say;
@@ -24,7 +24,22 @@ pub(super) fn component(guest: &GuestCrate, core: &Path, out: &Path) -> Result<(
     Ok(())
 }
 
-fn is_up_to_date(path: &Path, inputs: &[&Path]) -> bool {
+/// Puts a manifest into a component that another tool chain has made.
+pub(super) fn with_manifest(component: &Path, tool_file: &Path, out: &Path) -> Result<()> {
+    let manifest = read_tool_file(tool_file)?;
+    let path = out.join(format!("{}.wasm", manifest.name));
+    if is_up_to_date(&path, &[component, tool_file, &std::env::current_exe()?]) {
+        return Ok(());
+    }
+    let component = fs::read(component).with_context(|| format!("reading {}", component.display()))?;
+    let packed = of_component(component, Description::default(), manifest)?;
+    write_whole(&path, &packed.bytes)?;
+    say(format_args!("{} ({} bytes)", path.display(), packed.bytes.len()));
+    Ok(())
+}
+
+/// Whether a file is there and newer than all of these.
+pub(super) fn is_up_to_date(path: &Path, inputs: &[&Path]) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let newest: Option<Vec<SystemTime>> = inputs.iter().map(|input| modified(input)).collect();
     match (modified(path), newest.and_then(|times| times.into_iter().max())) {

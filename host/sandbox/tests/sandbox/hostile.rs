@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use autoexec_sandbox::{
-    FailureKind, InvokeError, Limits, Sandbox, SandboxSettings, Tool, ToolFailure, ToolOutcome,
+    FailureKind, InvokeError, LimitName, LimitReached, Limits, Sandbox, SandboxSettings, Tool, ToolFailure,
+    ToolOutcome,
 };
 use serde_json::json;
 
@@ -105,19 +106,40 @@ async fn empty_lines_are_not_free() {
 #[tokio::test]
 async fn a_flood_of_outputs_ends_at_the_limit() {
     let ended = OneSlot::new().survive("flood-output", Limits { output: 10_000, ..Limits::default() }).await;
-    assert_eq!(ended, InvokeError::OutputLimit { limit: 10_000 });
+    let reached = LimitReached { name: LimitName::Output, value: 10_000 };
+    assert_eq!(ended, InvokeError::Limit(reached));
+    assert!(
+        ended.to_string().contains("10000 bytes of outputs") && ended.to_string().contains("`output-kib`"),
+        "{ended}"
+    );
 }
 
 #[tokio::test]
 async fn handles_are_limited() {
-    let ended = OneSlot::new().survive("flood-handles", Limits::default()).await;
-    assert!(matches!(ended, InvokeError::Trap { .. }), "{ended}");
+    let ended = OneSlot::new().survive("flood-handles", Limits { handles: 50, ..Limits::default() }).await;
+    assert_eq!(ended, InvokeError::Limit(LimitReached { name: LimitName::Handles, value: 50 }));
+    assert!(ended.to_string().contains("`handles`"), "{ended}");
+}
+
+#[tokio::test]
+async fn processor_time_is_limited_apart_from_the_time_on_the_wall() {
+    let cpu = Duration::from_millis(100);
+    let slot = OneSlot::new();
+    let ended = slot.survive("spin", Limits { cpu, ..Limits::default() }).await;
+    assert_eq!(ended, InvokeError::Limit(LimitReached { name: LimitName::Cpu, value: 100 }));
+    assert!(
+        ended.to_string().contains("100ms of processor time") && ended.to_string().contains("`cpu-seconds`")
+    );
+    // Waiting costs none.
+    let time = Duration::from_millis(300);
+    let ended = slot.survive("wait", Limits { cpu, time, ..Limits::default() }).await;
+    assert_eq!(ended, InvokeError::TimedOut { limit: time });
 }
 
 #[tokio::test]
 async fn one_piece_has_a_limit_in_both_directions_of_a_call() {
     let slot = OneSlot::new();
-    let too_much = InvokeError::HostCallLimit { limit: 8 << 20 };
+    let too_much = InvokeError::Limit(LimitReached { name: LimitName::HostCall, value: 8 << 20 });
     assert_eq!(slot.survive("log-huge-line", Limits { log: u64::MAX, ..Limits::default() }).await, too_much);
     assert_eq!(slot.survive("answer-huge", Limits::default()).await, too_much);
     assert!(matches!(slot.survive("huge-random", Limits::default()).await, InvokeError::Trap { .. }));

@@ -10,7 +10,7 @@ use crate::support::{Recorder, call, load, run, small_sandbox};
 async fn probe(host: &str, port: u16, timeout_ms: u64, allowed: &[&str]) -> String {
     let sandbox = small_sandbox();
     let tool = load(&sandbox, "fixture/prober");
-    let allowed = allowed.iter().map(|host| format!("{host}:{port}")).collect();
+    let allowed = allowed.iter().map(|host| format!("probe {host}:{port}")).collect();
     let recorder = Arc::new(Recorder { allowed, ..Recorder::default() });
     let options = json!({"host": host, "port": port, "timeout_ms": timeout_ms});
     run(&sandbox, &tool, call(&options), &recorder).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_port_that_nobody_has_is_refused() {
 async fn nothing_is_tried_without_a_rule() {
     let (listener, port) = listener();
     listener.set_nonblocking(true).unwrap();
-    assert_eq!(probe("127.0.0.1", port, 5000, &[]).await, format!("denied: 127.0.0.1:{port}"));
+    assert_eq!(probe("127.0.0.1", port, 5000, &[]).await, format!("denied: probe 127.0.0.1:{port}"));
     // Allowed by name, but not the address behind the name.
     let by_name = probe("localhost", port, 5000, &["localhost"]).await;
     assert!(by_name.starts_with("denied: ") && !by_name.contains("localhost"), "{by_name}");

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use autoexec_sandbox::{
-    Access, Capability, Denied, Grants, InvokeError, JobContext, Limits, LogLevel, NodeFacts, NodeValue,
-    OutputName, OutputQueryError, Sandbox, SandboxSettings, Tool, ToolCall, ToolHost, ToolOutcome,
+    Access, Capability, DataDirection, Denied, GrantedDirectory, Grants, InteractHost, InvokeError,
+    JobContext, Limits, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, Sandbox,
+    SandboxSettings, SecretDestination, SecretUnavailable, SecretValue, TargetHost, TargetUse, Tool,
+    ToolCall, ToolHost, ToolOutcome,
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -77,8 +79,15 @@ pub(crate) struct Recorder {
     pub(crate) node: NodeFacts,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) step_outputs: Vec<(OutputName, Vec<NodeValue>)>,
-    /// `host:port` and `address:port` that may be connected to.
+    /// What is permitted, in the form of [`rule_of`]; `*` at the end is any ending.
     pub(crate) allowed: Vec<String>,
+    /// What was asked for, in the same form.
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) directories: Vec<GrantedDirectory>,
+    /// Hosts whose certificates are not checked.
+    pub(crate) unverified: Vec<String>,
+    pub(crate) target: Option<Box<dyn TargetHost>>,
+    pub(crate) person: Option<Box<dyn InteractHost>>,
     pub(crate) log: Mutex<Vec<(LogLevel, String)>>,
     pub(crate) raw: Mutex<Vec<u8>>,
     pub(crate) outputs: Mutex<Map<String, Value>>,
@@ -92,6 +101,11 @@ impl Default for Recorder {
             variables: vec![],
             step_outputs: vec![],
             allowed: vec![],
+            asked: Mutex::default(),
+            directories: vec![],
+            unverified: vec![],
+            target: None,
+            person: None,
             log: Mutex::default(),
             raw: Mutex::default(),
             outputs: Mutex::default(),
@@ -172,16 +186,127 @@ impl ToolHost for Recorder {
     }
 
     fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
-        let Access::NetProbe { host, port, address } = *access else {
-            return Err(Denied(format!("{access:?}")));
-        };
-        let host = address.map_or_else(|| host.to_owned(), |address| address.to_string());
-        let wanted = format!("{host}:{port}");
-        if self.allowed.contains(&wanted) { Ok(()) } else { Err(Denied(wanted)) }
+        let wanted = rule_of(access);
+        let allowed = self.allowed.iter().any(|rule| match rule.strip_suffix('*') {
+            Some(beginning) => wanted.starts_with(beginning),
+            None => *rule == wanted,
+        });
+        self.asked.lock().push(wanted.clone());
+        if allowed { Ok(()) } else { Err(Denied(wanted)) }
+    }
+
+    fn granted_directory(&self, path: &Path, direction: DataDirection) -> Result<PathBuf, Denied> {
+        let fits =
+            |granted: &&GrantedDirectory| path.starts_with(&granted.path) && granted.direction >= direction;
+        let found = self.directories.iter().find(fits);
+        found.map(|granted| granted.path.clone()).ok_or_else(|| Denied(path.display().to_string()))
+    }
+
+    fn granted_directories(&self) -> Vec<GrantedDirectory> {
+        self.directories.clone()
+    }
+
+    fn verifies_certificate(&self, host: &str, _port: u16) -> bool {
+        !self.unverified.iter().any(|known| known == host)
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<SecretValue>, SecretUnavailable> {
+        Ok((name == "node").then(|| SecretValue::new("node-s3cret")))
+    }
+
+    fn target(&self) -> Option<&dyn TargetHost> {
+        self.target.as_deref()
+    }
+
+    fn person(&self) -> Option<&dyn InteractHost> {
+        self.person.as_deref()
     }
 
     async fn step_outputs(&self, wanted: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {
         let found = self.step_outputs.iter().find(|(name, _)| name == wanted);
         Ok(found.map(|(_, values)| values.clone()).unwrap_or_default())
     }
+}
+
+/// An access as text, for rules and for looking at what was asked.
+pub(crate) fn rule_of(access: &Access<'_>) -> String {
+    let peer = |host: &str, port: u16, address: Option<std::net::IpAddr>| match address {
+        Some(address) => format!("{address}:{port}"),
+        None => format!("{host}:{port}"),
+    };
+    match *access {
+        Access::NetProbe { host, port, address } => format!("probe {}", peer(host, port, address)),
+        Access::IcmpEcho { host, address } => format!("echo {}", peer(host, 0, address)),
+        Access::Socket { host, port, address } => format!("socket {}", peer(host, port, address)),
+        Access::Snmp { host, port, address } => format!("snmp {}", peer(host, port, address)),
+        Access::Http { method, scheme, host, port, address } => {
+            format!("{method} {scheme}://{}", peer(host, port, address))
+        }
+        Access::Secret { name, destination } => match destination {
+            None => format!("secret {name}"),
+            Some(SecretDestination::Http { scheme, host, port }) => {
+                format!("secret {name} to {scheme}://{host}:{port}")
+            }
+            Some(SecretDestination::Connection { host, port }) => {
+                format!("secret {name} to socket {host}:{port}")
+            }
+            Some(SecretDestination::Snmp { host, port }) => format!("secret {name} to snmp {host}:{port}"),
+            Some(other) => format!("secret {name} to {other:?}"),
+        },
+        Access::Filesystem { path, direction } => format!("file {direction} {path}"),
+        Access::Target(TargetUse::Command { line }) => format!("target run {line}"),
+        Access::Target(TargetUse::File { path, direction }) => format!("target {direction} {path}"),
+        ref other => format!("{other:?}"),
+    }
+}
+
+/// Loads `fixture/everything` with every capability and calls it once. The answer is what it put out, or its failure as
+/// `kind: message`.
+pub(crate) async fn use_everything(
+    host: &Arc<Recorder>,
+    options: &Value,
+    limits: Limits,
+) -> Result<Value, String> {
+    let sandbox = small_sandbox();
+    let tool = load(&sandbox, "fixture/everything");
+    match run_until(&sandbox, &tool, call(options), host, limits, pending()).await {
+        Ok(ToolOutcome::Succeeded { .. }) => Ok(host.outputs()["answer"].clone()),
+        Ok(ToolOutcome::Failed(failure)) => Err(format!("{:?}: {}", failure.kind, failure.message)),
+        Err(ended) => Err(ended.to_string()),
+    }
+}
+
+/// One line of a table of tests: what is asked, what is allowed, and what has to come out.
+pub(crate) struct Case<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) ask: Value,
+    pub(crate) allow: &'a [&'a str],
+    pub(crate) expect: Expect<'a>,
+}
+
+/// What has to come out.
+pub(crate) enum Expect<'a> {
+    /// This answer.
+    Answer(Value),
+    /// A failure or an end whose text holds this.
+    Refusal(&'a str),
+}
+
+/// Runs a table against hosts that are made by `host`, and fails with all lines that are wrong.
+pub(crate) async fn run_table(cases: Vec<Case<'_>>, host: impl Fn() -> Recorder) {
+    let mut wrong = String::new();
+    for case in cases {
+        let mut recorder = host();
+        recorder.allowed.extend(case.allow.iter().map(|&rule| rule.to_owned()));
+        let got = use_everything(&Arc::new(recorder), &case.ask, Limits::default()).await;
+        let right = match (&case.expect, &got) {
+            (Expect::Answer(expected), Ok(answer)) => expected == answer,
+            (Expect::Refusal(part), Err(text)) => text.contains(part),
+            _ => false,
+        };
+        if !right {
+            wrong += &format!("{}: {got:?}\n", case.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::support::{Recorder, call, load, run, small_sandbox};
 
 /// Runs a tool and gives the outcome with what reached the host.
-async fn run_tool(name: &str, call: ToolCall, host: Recorder) -> (ToolOutcome, Arc<Recorder>) {
+async fn run_tool(name: &str, call: ToolCall, mut host: Recorder) -> (ToolOutcome, Arc<Recorder>) {
+    host.allowed.push("StepOutputs*".into());
     let sandbox = small_sandbox();
     let tool = load(&sandbox, name);
     let host = Arc::new(host);

@@ -1,0 +1,130 @@
+//! The two tools in other languages that the tests run: JavaScript and Python, made components by the programs of the
+//! Bytecode Alliance, which npm and pip install below `target/foreign`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::encode;
+use crate::step;
+
+/// Makes components of JavaScript.
+const COMPONENTIZE_JS: &str = "@bytecodealliance/componentize-js@0.23.0";
+
+/// Makes components of Python.
+const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+
+/// Builds what is out of date into `<out>/foreign`.
+pub(super) fn build(root: &Path, out: &Path) -> Result<()> {
+    let foreign = Foreign {
+        source: root.join("tests/fixtures/foreign"),
+        work: root.join("target/foreign"),
+        wit: root.join("wit/autoexec-tool"),
+        out: out.to_owned(),
+    };
+    fs::create_dir_all(&foreign.work).with_context(|| format!("making {}", foreign.work.display()))?;
+    foreign.javascript()?;
+    foreign.python()
+}
+
+struct Foreign {
+    source: PathBuf,
+    /// Tools and intermediate files.
+    work: PathBuf,
+    wit: PathBuf,
+    out: PathBuf,
+}
+
+impl Foreign {
+    fn javascript(&self) -> Result<()> {
+        let dir = self.source.join("javascript");
+        let core = self.work.join("javascript.wasm");
+        let inputs = self.inputs(&[dir.join("tool.js"), dir.join("build.mjs")])?;
+        if !encode::is_up_to_date(&core, &borrowed(&inputs)) {
+            if !self.work.join("node_modules/@bytecodealliance/componentize-js").is_dir() {
+                step::say(format_args!("installing {COMPONENTIZE_JS} into {}", self.work.display()));
+                let mut npm = Command::new("npm");
+                npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
+                    .arg(&self.work)
+                    .arg(COMPONENTIZE_JS);
+                step::run(&mut npm)?;
+            }
+            // Node looks for packages beside the script.
+            let script = self.work.join("build.mjs");
+            copy(&dir.join("build.mjs"), &script)?;
+            step::say("making a component of JavaScript");
+            let mut node = Command::new("node");
+            node.arg(script).arg(dir.join("tool.js")).arg(self.staged_wit()?).arg(&core);
+            step::run(&mut node)?;
+        }
+        encode::with_manifest(&core, &dir.join("tool.toml"), &self.out)
+    }
+
+    fn python(&self) -> Result<()> {
+        let dir = self.source.join("python");
+        let core = self.work.join("python.wasm");
+        let inputs = self.inputs(&[dir.join("app.py")])?;
+        if !encode::is_up_to_date(&core, &borrowed(&inputs)) {
+            let program = self.work.join("venv/bin/componentize-py");
+            if !program.is_file() {
+                step::say(format_args!("installing {COMPONENTIZE_PY} into {}", self.work.display()));
+                let venv = self.work.join("venv");
+                step::run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv))?;
+                step::run(Command::new(venv.join("bin/pip")).args(["install", "-q", COMPONENTIZE_PY]))?;
+            }
+            step::say("making a component of Python");
+            let mut make = Command::new(program);
+            make.arg("-d").arg(self.staged_wit()?).args(["-w", "foreign", "componentize", "-p"]).arg(&dir);
+            step::run(make.args(["app", "-o"]).arg(&core))?;
+        }
+        encode::with_manifest(&core, &dir.join("tool.toml"), &self.out)
+    }
+
+    /// The files of a tool, and all WIT files.
+    fn inputs(&self, own: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let mut inputs = own.to_vec();
+        inputs.push(self.source.join("wit/world.wit"));
+        inputs.extend(wit_files(&self.wit)?);
+        inputs.extend(wit_files(&self.wit.join("deps"))?);
+        Ok(inputs)
+    }
+
+    /// The world of the tools with the packages it needs, each in a directory of its own below `deps`.
+    fn staged_wit(&self) -> Result<PathBuf> {
+        let staged = self.work.join("wit");
+        copy(&self.source.join("wit/world.wit"), &staged.join("world.wit"))?;
+        for file in wit_files(&self.wit)? {
+            copy(&file, &staged.join("deps/autoexec-tool").join(file.file_name().unwrap_or_default()))?;
+        }
+        for file in wit_files(&self.wit.join("deps"))? {
+            let package = staged.join("deps").join(file.file_stem().unwrap_or_default());
+            copy(&file, &package.join(file.file_name().unwrap_or_default()))?;
+        }
+        Ok(staged)
+    }
+}
+
+fn borrowed(paths: &[PathBuf]) -> Vec<&Path> {
+    paths.iter().map(PathBuf::as_path).collect()
+}
+
+fn wit_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wit") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let dir = to.parent().context("a file has no directory")?;
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
