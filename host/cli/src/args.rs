@@ -36,6 +36,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Check, explain and compare policies: what tools may do.
     Policy(crate::policy::PolicyArgs),
+    /// Make, test, build, try, sign and register tools of your own.
+    Plugin(crate::plugin::PluginArgs),
     /// Print a shell completion script.
     Completion {
         /// The shell.

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use crate::args::{Cli, Command, DropIn, Mode, Parsed, group_list, node_list, phase_list};
 use crate::modes::{self, ModeRequest};
 use crate::run::{Face, NodesSource, ParamsSource, RunRequest};
-use crate::{CliError, home, policy, run, standalone};
+use crate::{CliError, home, plugin, policy, run, standalone};
 
 /// Does what the command line asks.
 pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
@@ -17,6 +17,7 @@ pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
         Some(Command::Plan(arguments)) => standalone::plan(arguments),
         Some(Command::Status(arguments)) => standalone::status(arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
+        Some(Command::Plugin(arguments)) => plugin::run(arguments),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "autoexec", &mut script);

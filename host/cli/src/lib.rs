@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod home;
 mod modes;
+mod plugin;
 mod policy;
 mod run;
 mod script_source;
@@ -35,6 +36,13 @@ pub fn main() -> ProcessExit {
         Err(exit) => exit,
     };
     ProcessExit::from(code.code())
+}
+
+/// Progress for people, on standard error.
+pub(crate) fn print_progress(text: &str) {
+    use std::io::Write;
+    // Nobody reads it if standard error is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// The door to the terminal for text that is a command's result.

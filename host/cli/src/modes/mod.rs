@@ -7,7 +7,7 @@ mod pause;
 mod purge;
 mod register;
 mod running;
-mod server;
+pub(crate) mod server;
 mod target;
 
 use autoexec_events::ExitCode;

@@ -33,7 +33,7 @@ fn with_runner_id(mut pass_through: Map<String, Value>) -> Map<String, Value> {
     pass_through
 }
 
-pub(super) fn client(
+pub(crate) fn client(
     home: &Home,
     tenant: String,
     pass_through: Map<String, Value>,

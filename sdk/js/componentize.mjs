@@ -1,0 +1,40 @@
+// Makes a component of `tool.js`: `node componentize.mjs MODULES PROJECT WIT WORLD OUT`. MODULES is the directory of the tool chain.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const [modules, project, wit, world, out] = process.argv.slice(2);
+const require = createRequire(join(modules, 'package.json'));
+const { build } = await import(pathToFileURL(require.resolve('esbuild')));
+const { componentize } = await import(pathToFileURL(join(modules, 'node_modules/@bytecodealliance/componentize-js/src/componentize.js')));
+const sdk = (file) => fileURLToPath(new URL(file, import.meta.url));
+
+// The world says what may be imported, and each interface is handed to the SDK under its short name.
+const text = readFileSync(join(wit, `${world}.wit`), 'utf8');
+const names = [...text.matchAll(/^ {4}import ([^;]+);$/gm)].map(([, name]) => name);
+const specifier = (name) => (name.includes(':') ? name : `autoexec:tool/${name}@1.0.0`);
+const short = (name) => name.replace(/^.*\//, '').replace(/@.*$/, '');
+const imports = names.map((name, number) => `import * as i${number} from '${specifier(name)}';`);
+const entries = names.map((name, number) => `'${short(name)}': i${number}`);
+if (names.some((name) => name.startsWith('wasi:http/'))) {
+  imports.push("import * as httpTypes from 'wasi:http/types@0.2.12';", `import { overWasi } from '${sdk('over-wasi.mjs')}';`);
+  entries.push("'http-types': httpTypes", 'http: overWasi');
+}
+const entry = [
+  ...imports,
+  `import { exported } from '${sdk('exported.mjs')}';`,
+  `import author from '${join(project, 'tool.js')}';`,
+  `export const tool = exported(author, { ${entries.join(', ')} });`,
+].join('\n');
+
+const bundled = await build({
+  stdin: { contents: entry, resolveDir: project, sourcefile: 'entry.js' },
+  alias: { 'autoexec-sdk': sdk('index.mjs') },
+  bundle: true, format: 'esm', external: ['autoexec:*', 'wasi:*'], write: false, logLevel: 'error',
+}).catch(() => process.exit(1));
+const { component } = await componentize(bundled.outputFiles[0].text, {
+  witPath: wit, worldName: world, disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event'],
+});
+writeFileSync(out, component);

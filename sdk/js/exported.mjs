@@ -1,0 +1,36 @@
+// What the world exports, made of an author's tool.
+
+import { log } from './capabilities.mjs';
+import { Failure } from './failure.mjs';
+import { Bindings, install } from './host.mjs';
+import { readOptions } from './tool.mjs';
+
+const PLAIN_KINDS = ['not-found', 'check-failed', 'unreachable', 'timed-out', 'denied'];
+
+/** Makes `tool` of the world out of an author's, with the component's imports. */
+export function exported(author, modules) {
+  install(new Bindings(modules));
+  return {
+    run(invocation) {
+      try {
+        const given = Object.fromEntries(invocation.options.map(({ name, value }) => [name, JSON.parse(value)]));
+        const [options, unknown] = readOptions(author, given);
+        for (const name of unknown) log.warn(`option \`${name}\` is not known and was not used`);
+        const message = author.run({ options, arguments: invocation.arguments.map((text) => JSON.parse(text)) });
+        return { message: message === undefined || message === null ? undefined : String(message) };
+      } catch (error) {
+        if (error instanceof Failure) throw failure(error);
+        // A defect of the tool: its text and place go to the log, since a trap has neither.
+        log.error(`the tool has a defect: ${error?.stack ? `${error}\n${error.stack}` : error}`);
+        throw failure(new Failure(`the tool has a defect: ${error}`, { kind: 'defect' }));
+      }
+    },
+  };
+}
+
+function failure(error) {
+  let kind = { tag: 'other', val: error.kind };
+  if (error.kind === 'invalid-option') kind = { tag: 'invalid-option', val: error.option ?? '' };
+  if (PLAIN_KINDS.includes(error.kind)) kind = { tag: error.kind };
+  return { kind, message: error.message, exitCode: error.exitCode };
+}

@@ -1,0 +1,36 @@
+"""Writes autoexec tools in Python.
+
+A tool is a subclass of `Tool` in `tool.py`, with its options as annotated fields and one `run`. `tool.toml` beside it says who
+it is and which capabilities it asks for; names, types, defaults and help of options and outputs come from the class.
+"""
+
+from .capabilities import (
+    clock,
+    connection,
+    documents,
+    filesystem,
+    http,
+    interact,
+    job,
+    job_nodes,
+    lock,
+    log,
+    net_probe,
+    output,
+    program,
+    random,
+    secret,
+    server,
+    snmp,
+    step_outputs,
+    target,
+)
+from .dialogue import Dialogue
+from .failure import Failure, HostError
+from .tool import Call, Secret, Tool, option, result
+
+__all__ = [
+    "Call", "Dialogue", "Failure", "HostError", "Secret", "Tool", "clock", "connection", "documents", "filesystem",
+    "http", "interact", "job", "job_nodes", "lock", "log", "net_probe", "option", "output", "program", "random",
+    "result", "secret", "server", "snmp", "step_outputs", "target",
+]

@@ -1,0 +1,84 @@
+"""Files below directories of the runner that the policy names. Needs the capability `filesystem`."""
+
+from .. import host
+from ..failure import HostError
+
+CHUNK = 1 << 20
+
+
+def _call(function, verb, path, *arguments):
+    return host.call("filesystem", function, path, *arguments, doing=f"{verb} {path}")
+
+
+def stat(path):
+    """What is known of a file or directory."""
+    return _call("stat", "looking at", path)
+
+
+def exists(path):
+    """Whether there is a file or directory."""
+    try:
+        stat(path)
+    except HostError as error:
+        if error.reason == "not-found":
+            return False
+        raise
+    return True
+
+
+def list_directory(path):
+    """The entries of a directory, in the order of their names."""
+    return _call("list_directory", "listing", path)
+
+
+def chunks(path):
+    """The file piece by piece."""
+    offset = 0
+    while piece := bytes(_call("read", "reading", path, offset, CHUNK)):
+        yield piece
+        offset += len(piece)
+
+
+def read(path, limit=16 << 20):
+    """The whole file, which must not have more than `limit` bytes."""
+    content = bytearray()
+    for piece in chunks(path):
+        content += piece
+        if len(content) > limit:
+            raise HostError("too-large", limit, f"reading {path}")
+    return bytes(content)
+
+
+def write(path, content):
+    """Replaces or creates a file as a whole."""
+    _call("write", "writing", path, bytes(content))
+
+
+def append(path, content):
+    """Appends to a file, creating it when it is missing."""
+    _call("append", "appending to", path, bytes(content))
+
+
+def create_directory(path):
+    """Makes a directory and those above it."""
+    _call("create_directory", "making", path)
+
+
+def rename(old, new):
+    """Gives a file or directory another name in the same granted directory."""
+    _call("rename", "renaming", old, new)
+
+
+def remove(path):
+    """Removes a file or an empty directory."""
+    _call("remove", "removing", path)
+
+
+def set_modified(path, modified):
+    """Sets the time of the last change, in seconds since 1970."""
+    _call("set_modified", "setting the time of", path, int(modified))
+
+
+def set_mode(path, mode):
+    """Sets the permission bits."""
+    _call("set_mode", "setting the permissions of", path, mode)

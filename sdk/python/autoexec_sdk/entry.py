@@ -1,0 +1,51 @@
+"""The entry of the component: componentize-py looks here for the class `Tool` of the world."""
+
+import importlib
+import json
+import pkgutil
+
+import componentize_py_types
+import wit_world.imports
+from componentize_py_types import Err
+
+from . import host
+from .capabilities import log
+from .describe import find
+from .failure import Failure
+from .tool import Call, read_options
+
+# Everything is loaded while the component is made: inside the sandbox there is no file system to load it from.
+_modules = {
+    module.name: importlib.import_module(f"wit_world.imports.{module.name}")
+    for module in pkgutil.iter_modules(wit_world.imports.__path__)
+}
+host.install(host.Bindings(_modules, componentize_py_types.Err))
+# Its name depends on what else is imported: there is more than one interface `types`.
+types = next(module for module in _modules.values() if hasattr(module, "FailureKind_NotFound"))
+_tool = find(importlib.import_module("tool"))
+
+
+def _kind(failure):
+    known = {
+        "not-found": types.FailureKind_NotFound, "check-failed": types.FailureKind_CheckFailed,
+        "unreachable": types.FailureKind_Unreachable, "timed-out": types.FailureKind_TimedOut,
+        "denied": types.FailureKind_Denied,
+    }
+    if failure.kind == "invalid-option":
+        return types.FailureKind_InvalidOption(failure.option or "")
+    return known[failure.kind]() if failure.kind in known else types.FailureKind_Other(failure.kind)
+
+
+class Tool:
+    """What the world exports."""
+
+    def run(self, invocation):
+        try:
+            given = {option.name: json.loads(option.value) for option in invocation.options}
+            options, unknown = read_options(_tool, given)
+            for name in unknown:
+                log.warn(f"option `{name}` is not known and was not used")
+            message = _tool().run(Call(options, [json.loads(text) for text in invocation.arguments]))
+        except Failure as failure:
+            raise Err(types.Failure(_kind(failure), failure.message, failure.exit_code)) from None
+        return types.Outcome(None if message is None else str(message))
