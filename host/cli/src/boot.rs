@@ -64,6 +64,7 @@ fn run_request(flags: DropIn, unknown: Vec<String>) -> Result<RunRequest, CliErr
         sql_files: flags.sqlfiles,
         exec_user: flags.execuser,
         ssh_keys: Vec::new(),
+        ssh_rules: Vec::new(),
         key: None,
         face: Face::None,
         unknown_flags: unknown,

@@ -71,7 +71,7 @@ pub struct ServerConfig {
 }
 
 /// Limits and switches of remote execution and jobs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct AutoexecConfig {
     /// `rexec.fail.reservedir`.
     pub keep_failed_directory: bool,
@@ -91,6 +91,9 @@ pub struct AutoexecConfig {
     pub known_hosts: Option<std::path::PathBuf>,
     /// `ssh.identity` (ours): private key files, comma list, for nodes without a password.
     pub identities: Vec<std::path::PathBuf>,
+    /// `ssh.identityPassphrase` (ours): opens the encrypted ones of these; from a file or the environment, see
+    /// [`File::passphrase`].
+    pub identity_passphrase: Option<autoexec_transport::Secret>,
     /// `ssh.maxConnections` (ours).
     pub max_connections: usize,
     /// `shell.expansion` (ours): `off` (default) or `compatible`.
@@ -151,6 +154,7 @@ impl Default for AutoexecConfig {
             host_keys: HostKeys::Tofu,
             known_hosts: None,
             identities: Vec::new(),
+            identity_passphrase: None,
             max_connections: 256,
             live_shell: false,
             shell_in_setenv: false,
@@ -305,6 +309,7 @@ impl File<'_> {
             host_keys: self.host_keys()?,
             known_hosts: self.text("autoexec", "ssh.knownHosts").map(Into::into),
             identities: self.text("autoexec", "ssh.identity").map(paths).unwrap_or_default(),
+            identity_passphrase: self.passphrase()?,
             max_connections: self.connections()?.unwrap_or(default.max_connections),
             live_shell: self.live_shell()?,
             shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),
@@ -333,6 +338,25 @@ impl File<'_> {
             Some("accept") => Ok(HostKeys::Accept),
             Some(_) => Err(self.wrong("autoexec", "ssh.hostkeys", "must be tofu, strict or accept")),
         }
+    }
+
+    /// `file:PATH` or `env:NAME`: the passphrase itself does not belong into this file, which tools read.
+    fn passphrase(&self) -> Result<Option<autoexec_transport::Secret>, ConfigError> {
+        let key = "ssh.identityPassphrase";
+        let Some(text) = self.text("autoexec", key) else { return Ok(None) };
+        let found = if let Some(path) = text.strip_prefix("file:") {
+            std::fs::read_to_string(path)
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|error| format!("names {path}: {error}"))
+        } else if let Some(name) = text.strip_prefix("env:") {
+            std::env::var(name)
+                .map_err(|_| format!("names the environment variable {name}, which is not set"))
+        } else {
+            Err("must be file:PATH or env:NAME".to_owned())
+        };
+        found
+            .map(|passphrase| Some(autoexec_transport::Secret::new(passphrase)))
+            .map_err(|problem| self.wrong("autoexec", key, problem))
     }
 
     fn live_shell(&self) -> Result<bool, ConfigError> {
@@ -515,6 +539,6 @@ db.password=
     fn a_file_without_a_server_is_enough_for_runs_without_one() {
         let config = Config::parse("[autoexec]\n", "config.ini").unwrap();
         assert!(config.server.is_none());
-        assert_eq!(config.autoexec, AutoexecConfig::default());
+        assert_eq!(format!("{:?}", config.autoexec), format!("{:?}", AutoexecConfig::default()));
     }
 }

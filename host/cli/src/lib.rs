@@ -17,6 +17,7 @@ mod services;
 mod shared_store;
 mod signals;
 mod sources;
+mod ssh_file;
 mod standalone;
 
 use std::process::ExitCode as ProcessExit;

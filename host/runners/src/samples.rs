@@ -71,12 +71,8 @@ impl Sample {
         };
         let connector = SshConnector::new(SshSettings {
             connect_timeout: Duration::from_secs(1),
-            read_timeout: None,
-            write_timeout: Duration::from_secs(1),
-            keepalive: None,
-            known_hosts: dir.path().join("known_hosts"),
             host_keys: HostKeyPolicy::Strict,
-            max_connections: 1,
+            ..SshSettings::new(dir.path().join("known_hosts"))
         });
         let agents = TagentConnector::new(TagentSettings {
             connect_timeout: Duration::from_secs(1),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use autoexec_model::{JobId, SecretKey};
 use autoexec_plan::Filter;
-use autoexec_transport::ssh::SshAuth;
+use autoexec_transport::ssh::{HostRule, SshAuth};
 use serde_json::{Map, Value};
 
 /// Where job parameters come from.
@@ -55,6 +55,8 @@ pub(crate) struct RunRequest {
     pub(crate) sql_files: Option<String>,
     /// Keys for nodes without a password, besides those of the configuration.
     pub(crate) ssh_keys: Vec<SshAuth>,
+    /// What holds for some hosts only, before the rules of the home.
+    pub(crate) ssh_rules: Vec<HostRule>,
     /// Key of the job's secrets where the configuration has none.
     pub(crate) key: Option<SecretKey>,
     pub(crate) face: Face,

@@ -16,7 +16,7 @@ use autoexec_report::{
 };
 use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
-use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
+use autoexec_transport::ssh::{HostKeyPolicy, HostRule, SshAuth, SshConnector, SshSettings};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use tokio::sync::{mpsc, watch};
 
@@ -57,7 +57,8 @@ pub(super) async fn run(
     let (reporters, table) = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let face = prepared.request.face;
-    let mut outcome = engine(home, prepared, control, store.records(), policy).run(reporters, receiver).await;
+    let mut outcome =
+        engine(home, prepared, control, store.records(), policy)?.run(reporters, receiver).await;
     store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
@@ -127,13 +128,15 @@ fn engine(
     control: JobControl,
     records: Arc<dyn NodeRecords>,
     policy: Arc<SitePolicy>,
-) -> Engine {
+) -> Result<Engine, CliError> {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
-    let connector = SshConnector::new(ssh_settings(home, &config));
     let mut ssh_keys = request.ssh_keys;
     let identities = config.autoexec.identities.iter().cloned();
-    ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: None }));
+    let passphrase = &config.autoexec.identity_passphrase;
+    ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: passphrase.clone() }));
+    let settings = ssh_settings(home, &config, request.ssh_rules);
+    let connector = SshConnector::new(crate::ssh_file::complete(settings, home, &ssh_keys)?);
     let expansion = if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
     let runners = ToolRunners::new(
         RunnerSettings {
@@ -164,7 +167,7 @@ fn engine(
         instance: prepared.instance,
         control,
     };
-    Engine {
+    Ok(Engine {
         settings: RunSettings {
             job,
             runner,
@@ -186,7 +189,7 @@ fn engine(
         runners: Box::new(runners),
         logs: Box::new(FileLogs::new(job_dir, exec_user, LogClock::system())),
         services: Box::new(services),
-    }
+    })
 }
 
 /// Without a server only scripts whose text stands in the parameters can run.
@@ -200,23 +203,23 @@ fn scripts(client: Option<&Arc<ConsoleClient>>, job: &JobId, job_dir: &JobDir) -
     }
 }
 
-fn ssh_settings(home: &Home, config: &crate::config::Config) -> SshSettings {
+/// `rules` are those of the inventory, which win over those of the home.
+fn ssh_settings(home: &Home, config: &crate::config::Config, rules: Vec<HostRule>) -> SshSettings {
     let limits = &config.autoexec;
+    let known_hosts =
+        limits.known_hosts.clone().unwrap_or_else(|| home.root().join("conf").join("known_hosts"));
     SshSettings {
         connect_timeout: limits.connect_timeout,
         read_timeout: Some(limits.read_timeout),
         write_timeout: limits.write_timeout,
-        keepalive: Some(std::time::Duration::from_secs(15)),
-        known_hosts: limits
-            .known_hosts
-            .clone()
-            .unwrap_or_else(|| home.root().join("conf").join("known_hosts")),
         host_keys: match limits.host_keys {
             HostKeys::Tofu => HostKeyPolicy::TrustOnFirstUse,
             HostKeys::Strict => HostKeyPolicy::Strict,
             HostKeys::Accept => HostKeyPolicy::AcceptAll,
         },
         max_connections: limits.max_connections,
+        rules,
+        ..SshSettings::new(known_hosts)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The nodes of a stand-alone run: a readable inventory, or a node file of a server.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use autoexec_model::{Node, NodeLine, ResourceId, RunnerId};
-use autoexec_transport::ssh::SshAuth;
+use autoexec_transport::ssh::{HostPatterns, HostRule, JumpHost, SshAuth};
 use indexmap::{IndexMap, IndexSet};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -49,6 +50,15 @@ struct Defaults {
     #[serde(default)]
     service_ports: IndexMap<String, u16>,
     r#type: Option<String>,
+    jump: Option<Jump>,
+}
+
+/// Jump hosts on the way, the first one first; `[]` for a direct connection.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Jump {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +77,7 @@ struct NodeEntry {
     #[serde(default)]
     service_ports: IndexMap<String, u16>,
     r#type: Option<String>,
+    jump: Option<Jump>,
     /// Names that `--limit` takes.
     #[serde(default)]
     groups: Vec<String>,
@@ -88,6 +99,8 @@ pub(super) struct Inventory {
     pub(super) nodes: Vec<InventoryNode>,
     /// Ways to log in to nodes without a password.
     pub(super) keys: Vec<SshAuth>,
+    /// The ways to nodes behind jump hosts.
+    pub(super) rules: Vec<HostRule>,
 }
 
 impl Inventory {
@@ -153,7 +166,9 @@ fn readable(source: &Source, vault: &Vault) -> Result<Inventory, FileError> {
     let file: InventoryFile = source.parse()?;
     let at = source.root();
     let mut ids = Ids::of(&at.field("nodes"), &file.nodes)?;
-    let mut inventory = Inventory { keys: keys(&at, &file)?, nodes: Vec::new() };
+    let keys = keys(&at, &file)?;
+    let rules = rules(&at, &file, &keys)?;
+    let mut inventory = Inventory { keys, rules, nodes: Vec::new() };
     for (index, entry) in file.nodes.iter().enumerate() {
         let at = at.field("nodes").index(index).of(entry);
         let id = entry.value.id.unwrap_or_else(|| ids.next());
@@ -263,6 +278,40 @@ fn keys(at: &At<'_>, file: &InventoryFile) -> Result<Vec<SshAuth>, FileError> {
     }
     let file_of = |path| SshAuth::KeyFile { path, passphrase: passphrase.clone() };
     Ok(paths.into_iter().map(file_of).chain(file.defaults.agent.then_some(SshAuth::Agent)).collect())
+}
+
+/// A rule for each way that some node takes. The keys of the file log in to the jump hosts.
+fn rules(at: &At<'_>, file: &InventoryFile, keys: &[SshAuth]) -> Result<Vec<HostRule>, FileError> {
+    let mut ways: IndexMap<Vec<String>, Vec<String>> = IndexMap::new();
+    for (index, node) in file.nodes.iter().enumerate() {
+        let at_node = at.field("nodes").index(index).of(node);
+        let (at, jump) = match (&node.value.jump, &file.defaults.jump) {
+            (Some(jump), _) => (at_node.field("jump"), jump),
+            (None, Some(jump)) => (at.field("defaults").field("jump"), jump),
+            (None, None) => continue,
+        };
+        let way = match jump {
+            Jump::One(address) => vec![address.clone()],
+            Jump::Several(addresses) => addresses.clone(),
+        };
+        for address in &way {
+            crate::ssh_file::address(address, Vec::new()).map_err(|problem| at.complain(problem))?;
+        }
+        if !way.is_empty() && keys.is_empty() {
+            return Err(at.complain("jump hosts are logged in to by `key` or `agent`, and there is neither"));
+        }
+        ways.entry(way).or_default().push(node.value.host.clone());
+    }
+    let rule = |(way, hosts): (Vec<String>, Vec<String>)| {
+        let jump = |address: &String| {
+            let target =
+                crate::ssh_file::address(address, keys.to_vec()).map_err(|problem| at.complain(problem))?;
+            Ok(Arc::new(JumpHost { target, logins_per_second: None }))
+        };
+        let jumps = way.iter().map(jump).collect::<Result<_, FileError>>()?;
+        Ok(HostRule { jumps: Some(jumps), ..HostRule::new(HostPatterns::new(hosts)) })
+    };
+    ways.into_iter().map(rule).collect()
 }
 
 fn key_file(at: &At<'_>, path: &Path) -> Result<PathBuf, FileError> {

@@ -20,6 +20,8 @@ mod translate;
 mod values;
 mod vault;
 
+pub(crate) use vault::{SecretSource, from_directory};
+
 use autoexec_events::ExitCode;
 use autoexec_model::JobId;
 use autoexec_store::json::{Style, to_bytes};
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
     store(&place.dir, &setup, &place.job)?;
     announce(&place, &setup, &arguments.job);
     let Setup { params, inventory, filter, reported, vault, .. } = setup;
-    let Inventory { nodes, keys } = inventory;
+    let Inventory { nodes, keys, rules } = inventory;
     let request = RunRequest {
         job: place.job.clone(),
         exec_user: Some(user()),
@@ -71,6 +73,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
         has_pass_through_flag: false,
         sql_files: None,
         ssh_keys: keys,
+        ssh_rules: rules,
         key: vault.temporary_key(),
         face: match arguments.output {
             Output::Human => Face::Human,
@@ -79,7 +82,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
         unknown_flags: Vec::new(),
     };
     let code = run::run(&home, request)?;
-    let inventory = Inventory { nodes, keys: Vec::new() };
+    let inventory = Inventory { nodes, keys: Vec::new(), rules: Vec::new() };
     let results = Results::read(&place.dir, &params, &inventory, &reported);
     tell(&place, &results, code, &arguments)?;
     Ok(code)

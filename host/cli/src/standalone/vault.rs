@@ -18,7 +18,7 @@ const MARK: &str = "{RC4}";
 
 /// Where a secret comes from. `Debug` shows no secret.
 #[derive(Clone)]
-pub(super) enum SecretSource {
+pub(crate) enum SecretSource {
     /// It stands in the file.
     Text(Secret),
     /// A variable of the environment.
@@ -92,7 +92,7 @@ impl SecretSource {
     }
 
     /// The secret. Relative files start from `directory`.
-    pub(super) fn reveal(&self, directory: &Path) -> Result<Secret, String> {
+    pub(crate) fn reveal(&self, directory: &Path) -> Result<Secret, String> {
         let secret = match self {
             Self::Text(secret) => secret.clone(),
             Self::Variable(name) => match std::env::var(name) {
@@ -118,7 +118,7 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
 }
 
 /// A path of a file as people write it: `~/` is their home, anything relative starts beside the file.
-pub(super) fn from_directory(directory: &Path, path: &Path) -> PathBuf {
+pub(crate) fn from_directory(directory: &Path, path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::var_os("HOME")) {
         (Ok(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => directory.join(path),

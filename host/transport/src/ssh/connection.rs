@@ -8,12 +8,15 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::connector::SshConnector;
 use super::error::{SshError, SshErrorKind, Step};
 use super::exec::{self, ExecRequest, RemoteEnd};
 use super::files::{self, RemoteDir};
-use super::link::{Link, local};
+use super::jump::{Gate, Porter};
+use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
 use super::remote::{self, RemoteCommand, RemotePid};
 use super::settings::{SshSettings, SshTarget};
@@ -42,6 +45,8 @@ pub(super) struct Worker {
     pub(super) link: Link,
     pub(super) target: SshTarget,
     pub(super) settings: Arc<SshSettings>,
+    connector: SshConnector,
+    runtime: Handle,
     wake: Arc<EventFd>,
 }
 
@@ -49,10 +54,14 @@ impl Worker {
     /// A further connection to the same address and account, for a stop that cannot use this one.
     pub(super) fn another_link(&self, cancel: &Cancel) -> Result<Link, SshErrorKind> {
         let limit = self.settings.connect_timeout;
-        let failed = |error: &std::io::Error| SshErrorKind::Connect { tried: error.to_string() };
-        let address = self.link.peer().map_err(|error| failed(&error))?;
         let patience = Patience::new(Step::Connect, limit, cancel, None);
-        let socket = TcpStream::connect_timeout(&address, limit).map_err(|error| failed(&error))?;
+        let socket = match self.link.peer() {
+            Some(address) => TcpStream::connect_timeout(&address, limit)
+                .map(Socket::Tcp)
+                .map_err(|error| SshErrorKind::Connect { tried: format!("{address}: {error}") })?,
+            // The way through jump hosts is theirs to make.
+            None => self.runtime.block_on(self.connector.reach(&self.target, patience.until()))?,
+        };
         Link::establish(socket, &self.target, &self.settings, Arc::clone(&self.wake), &patience)
     }
 }
@@ -73,7 +82,7 @@ impl Drop for Presence {
     }
 }
 
-fn ring(wake: &EventFd) {
+pub(super) fn ring(wake: &EventFd) {
     // It fails only when the counter is full, and then the thread is awake anyway.
     let _ = wake.write(1);
 }
@@ -81,15 +90,15 @@ fn ring(wake: &EventFd) {
 impl SshConnection {
     /// Starts the thread on a connected socket and waits until it is logged in.
     pub(super) async fn start(
-        socket: TcpStream,
+        socket: Socket,
         target: &SshTarget,
-        settings: Arc<SshSettings>,
+        connector: SshConnector,
         slot: OwnedSemaphorePermit,
         stop: &StopToken,
     ) -> Result<Self, SshErrorKind> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake = EventFd::from_value_and_flags(0, flags).map_err(|error| local("an event", &error))?;
-        let wake = Arc::new(wake);
+        let settings = connector.settings();
+        let runtime = Handle::current();
+        let wake = event()?;
         let (jobs, queue) = mpsc::channel();
         let (logged_in, reply) = oneshot::channel();
         let abandoned = Arc::new(AtomicBool::new(false));
@@ -103,7 +112,7 @@ impl SshConnection {
             match Link::establish(socket, &target, &settings, Arc::clone(&wake), &patience) {
                 Ok(link) => {
                     if logged_in.send(Ok(())).is_ok() {
-                        work(&Worker { link, target, settings, wake }, &queue);
+                        work(&Worker { link, target, settings, connector, runtime, wake }, &queue);
                     }
                 }
                 Err(kind) => {
@@ -112,8 +121,7 @@ impl SshConnection {
             }
             drop(slot);
         };
-        let thread = std::thread::Builder::new().name("ssh".to_owned()).stack_size(STACK);
-        thread.spawn(serve).map_err(|error| local("a thread", &error))?;
+        thread(serve)?;
         await_reply(reply, presence, stop).await?;
         Ok(connection)
     }
@@ -254,6 +262,50 @@ impl Drop for SshConnection {
         self.jobs = closed;
         ring(&self.wake);
     }
+}
+
+fn event() -> Result<Arc<EventFd>, SshErrorKind> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let wake = EventFd::from_value_and_flags(0, flags).map_err(|error| local("an event", &error))?;
+    Ok(Arc::new(wake))
+}
+
+fn thread(work: impl FnOnce() + Send + 'static) -> Result<(), SshErrorKind> {
+    let thread = std::thread::Builder::new().name("ssh".to_owned()).stack_size(STACK);
+    thread.spawn(work).map(drop).map_err(|error| local("a thread", &error))
+}
+
+/// Logs in to a jump host and serves it on a thread of its own, until nobody needs it.
+pub(super) async fn start_gate(
+    socket: Socket,
+    target: &SshTarget,
+    settings: Arc<SshSettings>,
+) -> Result<Gate, SshErrorKind> {
+    let wake = event()?;
+    let (requests, queue) = mpsc::channel();
+    let (gate, ways) = Gate::new(requests, Arc::clone(&wake));
+    let (logged_in, reply) = oneshot::channel();
+    let stop = StopToken::never();
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
+    let presence = Presence { abandoned, wake: Arc::clone(&wake), answered: false };
+    let target = target.clone();
+    thread(move || {
+        let patience =
+            Patience::new(Step::Connect, settings.connect_timeout, &cancel, Some(StopLevel::Terminate));
+        match Link::establish(socket, &target, &settings, wake, &patience) {
+            Ok(link) => {
+                if logged_in.send(Ok(())).is_ok() {
+                    Porter::new(&link, &target.to_string(), &queue, &ways).work();
+                }
+            }
+            Err(kind) => {
+                let _ = logged_in.send(Err(kind));
+            }
+        }
+    })?;
+    await_reply(reply, presence, &stop).await?;
+    Ok(gate)
 }
 
 /// Waits for the thread's answer and wakes it whenever the stop level rises.

@@ -156,6 +156,46 @@ pub enum SshErrorKind {
         /// Fingerprint of the key shown.
         fingerprint: String,
     },
+    /// The certificate of the host does not hold.
+    #[error("the certificate of the host is refused: {problem}. Nothing was sent")]
+    HostCertificate {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Old algorithms were allowed for the host, but no longer.
+    #[error(
+        "the old algorithms ({algorithms}) for {hosts} were allowed until {until}. Bring the host up to date, or have \
+             the end moved (`until` of that rule in conf/ssh.toml)"
+    )]
+    LegacyExpired {
+        /// Patterns of the rule.
+        hosts: String,
+        /// The algorithms.
+        algorithms: String,
+        /// When it ended.
+        until: String,
+    },
+    /// A jump host could not be reached or logged in to.
+    #[error("jump host {jump}: {problem}")]
+    Jump {
+        /// `user@host:port` of the jump host.
+        jump: String,
+        /// The error there.
+        problem: Box<SshErrorKind>,
+    },
+    /// A jump host did not connect us further.
+    #[error(
+        "jump host {jump} does not connect to {to}: {detail}; check that it may (AllowTcpForwarding, PermitOpen) and \
+             that sshd runs at that address as seen from there"
+    )]
+    JumpRefused {
+        /// `user@host:port` of the jump host.
+        jump: String,
+        /// `host:port` of the next one.
+        to: String,
+        /// What libssh2 said.
+        detail: String,
+    },
     /// The known-hosts file cannot be read or written.
     #[error("the known-hosts file {file} cannot be {action}: {source}", file = .file.display())]
     KnownHosts {

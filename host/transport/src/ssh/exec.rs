@@ -53,6 +53,8 @@ pub(super) struct Conversation {
     pub(super) ended: bool,
     /// Stderr where it is not merged, shortened.
     pub(super) stderr: Vec<u8>,
+    /// Bytes since they were last counted as progress.
+    received: usize,
 }
 
 impl Conversation {
@@ -75,6 +77,7 @@ impl Conversation {
             last: None,
             ended: false,
             stderr: Vec::new(),
+            received: 0,
         })
     }
 
@@ -84,16 +87,22 @@ impl Conversation {
             return Ok(false);
         }
         let mut moved = false;
+        let received = &mut self.received;
         if !self.merged {
             let stderr = &mut self.stderr;
-            let piece =
-                link.read(&self.channel, ssh2::EXTENDED_DATA_STDERR, &mut |bytes| keep(stderr, bytes))?;
+            let piece = link.read(&self.channel, ssh2::EXTENDED_DATA_STDERR, &mut |bytes| {
+                *received += bytes.len();
+                keep(stderr, bytes);
+            })?;
             moved |= matches!(piece, Piece::Data);
         }
         let (filter, mut reports) = (&mut self.filter, Vec::new());
-        let piece = link.read(&self.channel, 0, &mut |bytes| match filter {
-            Some(filter) => reports = filter.feed(bytes, data),
-            None => data(bytes),
+        let piece = link.read(&self.channel, 0, &mut |bytes| {
+            *received += bytes.len();
+            match filter {
+                Some(filter) => reports = filter.feed(bytes, data),
+                None => data(bytes),
+            }
         })?;
         for report in reports {
             self.hear(report);
@@ -149,7 +158,7 @@ impl Conversation {
             pumped?;
             let sent = sent.map_err(|failure| failure.during(Step::Send))?;
             rest = rest.get(sent..).unwrap_or_default();
-            patience.renew();
+            patience.moved(sent);
         }
         Ok(())
     }
@@ -168,11 +177,12 @@ impl Conversation {
         data: &mut dyn FnMut(&[u8]),
     ) -> Result<(), SshErrorKind> {
         while self.exit.is_none() && !self.ended {
-            if self.pump(link, data)? {
-                patience.renew();
+            let moved = self.pump(link, data)?;
+            patience.moved(std::mem::take(&mut self.received));
+            patience.check()?;
+            if moved {
                 continue;
             }
-            patience.check()?;
             let until = serve(&mut meanwhile, patience.until());
             link.wait(until)?;
         }
@@ -222,6 +232,7 @@ pub(super) fn exec(
     let mut conversation = Conversation::start(link, &request.command, None, true, &sending, None)?;
     let result = converse(link, &mut conversation, request, sink, &mut sending, || {
         Patience::new(Step::Output, read_timeout.unwrap_or(NO_LIMIT), cancel, Some(StopLevel::Terminate))
+            .on_silence()
     });
     conversation.close(link);
     match result {

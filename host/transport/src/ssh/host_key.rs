@@ -1,7 +1,10 @@
 //! Checking a server's host key, before anything else is sent to it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use ssh2::{MethodType, Session};
 
+use super::certificate::{Certificate, is_certificate};
 use super::error::{HostKeyChange, SshErrorKind};
 use super::known_hosts::{HostKey, KnownHost, Verdict, remember};
 use super::settings::{HostKeyPolicy, SshSettings, SshTarget};
@@ -19,23 +22,28 @@ pub(super) fn recorded(settings: &SshSettings, target: &SshTarget) -> Result<Kno
     })
 }
 
-/// Asks for key types that the file has for this host, so that a server that got a further type does not look like
-/// one whose key changed.
-pub(super) fn prefer_known_types(session: &Session, known: &KnownHost) {
-    let supported = session.supported_algs(MethodType::HostKey).unwrap_or_default();
-    let ordered = order(&known.key_types(), &supported);
-    if let Err(error) = session.method_pref(MethodType::HostKey, &ordered) {
-        tracing::debug!(%error, "host key types keep their default order");
-    }
+/// Asks for a certificate where the file names an authority for the host, and for key types that the file has for it,
+/// so that a server that got a further type does not look like one whose key changed.
+pub(super) fn prefer_known_types(
+    session: &Session,
+    known: &KnownHost,
+    offered: &[&str],
+) -> Result<(), SshErrorKind> {
+    let ordered = order(&known.key_types(), known.has_authority(), offered);
+    session.method_pref(MethodType::HostKey, &ordered).map_err(|error| SshErrorKind::Local {
+        what: "the host key algorithms",
+        detail: error.message().to_owned(),
+    })
 }
 
-/// The supported algorithms, those of known key types first, host certificates left out.
-fn order(known: &[String], supported: &[&str]) -> String {
-    let usable = || supported.iter().filter(|name| !name.contains("-cert-"));
+/// The offered algorithms: certificates first or not at all, then those of known key types.
+fn order(known: &[String], certificates: bool, offered: &[&str]) -> String {
+    let plain = || offered.iter().filter(|name| !is_certificate(name));
     let is_known = |name: &&&str| known.iter().any(|key_type| key_type == key_type_of(name));
-    let first = usable().filter(|name| is_known(name));
-    let rest = usable().filter(|name| !is_known(name));
-    first.chain(rest).copied().collect::<Vec<_>>().join(",")
+    let certified = offered.iter().filter(|name| certificates && is_certificate(name));
+    let first = plain().filter(|name| is_known(name));
+    let rest = plain().filter(|name| !is_known(name));
+    certified.chain(first).chain(rest).copied().collect::<Vec<_>>().join(",")
 }
 
 fn key_type_of(algorithm: &str) -> &str {
@@ -55,11 +63,20 @@ pub(super) fn check(
     let Some((blob, _)) = session.host_key() else {
         return Err(SshErrorKind::Handshake { detail: "the server showed no host key".to_owned() });
     };
-    let key = HostKey::new(blob.to_vec());
+    if settings.host_keys == HostKeyPolicy::AcceptAll {
+        return Ok(());
+    }
+    let mut key = HostKey::new(blob.to_vec());
+    if is_certificate(key.key_type()) {
+        match certified(blob, known, settings, target)? {
+            Certified::Yes => return Ok(()),
+            Certified::ByStranger(plain) => key = plain,
+        }
+    }
     let verdict = match settings.host_keys {
         HostKeyPolicy::AcceptAll => return Ok(()),
         HostKeyPolicy::Strict => known.check(&key),
-        HostKeyPolicy::TrustOnFirstUse => first_use(settings, target, &key, known.check(&key))?,
+        HostKeyPolicy::TrustOnFirstUse => first_use(settings, target, &key, known)?,
     };
     let file = settings.known_hosts.clone();
     let fingerprint = key.fingerprint();
@@ -80,14 +97,46 @@ pub(super) fn check(
     }
 }
 
+enum Certified {
+    Yes,
+    /// An authority that the file does not have for this host signed it: what counts is the key inside.
+    ByStranger(HostKey),
+}
+
+/// Judges a certificate.
+fn certified(
+    blob: &[u8],
+    known: &KnownHost,
+    settings: &SshSettings,
+    target: &SshTarget,
+) -> Result<Certified, SshErrorKind> {
+    let refused = |problem: String| SshErrorKind::HostCertificate { problem };
+    let certificate = Certificate::parse(blob).map_err(|problem| refused(problem.to_owned()))?;
+    let authority = certificate.authority();
+    for key in [&authority, certificate.key()] {
+        if let Some(line) = known.revoked(key) {
+            let file = settings.known_hosts.clone();
+            return Err(SshErrorKind::HostKeyRevoked { file, line, fingerprint: key.fingerprint() });
+        }
+    }
+    if !known.is_authority(&authority) {
+        return Ok(Certified::ByStranger(certificate.key().clone()));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    certificate.verify(&target.host, now).map_err(refused)?;
+    Ok(Certified::Yes)
+}
+
 /// Records a host that is new. One that is known takes no lock and needs no right to write.
 fn first_use(
     settings: &SshSettings,
     target: &SshTarget,
     key: &HostKey,
-    verdict: Verdict,
+    known: &KnownHost,
 ) -> Result<Verdict, SshErrorKind> {
-    if verdict != Verdict::Unknown {
+    let verdict = known.check(key);
+    // A key without the certificate that is expected must not become the known one by being seen first.
+    if verdict != Verdict::Unknown || known.has_authority() {
         return Ok(verdict);
     }
     let file = &settings.known_hosts;
@@ -105,9 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_types_come_first_and_certificates_go() {
-        let supported = ["ssh-ed25519", "ssh-rsa-cert-v01@openssh.com", "rsa-sha2-512", "ssh-rsa"];
-        assert_eq!(order(&["ssh-rsa".to_owned()], &supported), "rsa-sha2-512,ssh-rsa,ssh-ed25519");
-        assert_eq!(order(&[], &supported), "ssh-ed25519,rsa-sha2-512,ssh-rsa");
+    fn known_types_come_first_and_certificates_only_where_they_are_expected() {
+        let offered = ["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-512", "ssh-rsa"];
+        assert_eq!(order(&["ssh-rsa".to_owned()], false, &offered), "rsa-sha2-512,ssh-rsa,ssh-ed25519");
+        assert_eq!(order(&[], false, &offered), "ssh-ed25519,rsa-sha2-512,ssh-rsa");
+        assert!(order(&[], true, &offered).starts_with("ssh-ed25519-cert-v01@openssh.com,ssh-ed25519,"));
     }
 }

@@ -56,6 +56,8 @@ pub(super) enum Verdict {
 enum Marker {
     None,
     Revoked,
+    /// The key signs certificates of hosts.
+    Authority,
 }
 
 #[derive(Debug)]
@@ -114,9 +116,8 @@ impl KnownHost {
 
     /// Judges the key that the host shows.
     pub(super) fn check(&self, key: &HostKey) -> Verdict {
-        let revoked = |entry: &&Entry| entry.marker == Marker::Revoked && entry.key == *key;
-        if let Some(entry) = self.0.iter().find(revoked) {
-            return Verdict::Revoked { line: entry.line };
+        if let Some(line) = self.revoked(key) {
+            return Verdict::Revoked { line };
         }
         // As OpenSSH: on another port a line without a port vouches for the same key, but accuses no other one.
         if self.0.iter().any(|entry| entry.marker == Marker::None && entry.key == *key) {
@@ -128,6 +129,24 @@ impl KnownHost {
             Some(entry) => Verdict::Changed { line: entry.line, known: entry.key.clone() },
             None => Verdict::Unknown,
         }
+    }
+
+    /// True when the host is expected to show a certificate.
+    pub(super) fn has_authority(&self) -> bool {
+        self.0.iter().any(|entry| entry.marker == Marker::Authority)
+    }
+
+    /// Whether a key is one that signs certificates for the host.
+    pub(super) fn is_authority(&self, key: &HostKey) -> bool {
+        self.0.iter().any(|entry| entry.marker == Marker::Authority && entry.key == *key)
+    }
+
+    /// The line that revokes a key.
+    pub(super) fn revoked(&self, key: &HostKey) -> Option<usize> {
+        self.0
+            .iter()
+            .find(|entry| entry.marker == Marker::Revoked && entry.key == *key)
+            .map(|entry| entry.line)
     }
 
     fn recorded(&self) -> impl Iterator<Item = &Entry> {
@@ -153,7 +172,7 @@ fn parse_line(text: &str, names: &Names) -> Result<Option<(Marker, bool, HostKey
         None => return Ok(None),
         Some(first) if first.starts_with('#') => return Ok(None),
         Some(&"@revoked") => Marker::Revoked,
-        Some(&"@cert-authority") => return Err("host certificates are not supported"),
+        Some(&"@cert-authority") => Marker::Authority,
         Some(first) if first.starts_with('@') => return Err("unknown marker"),
         Some(_) => Marker::None,
     };
@@ -199,7 +218,7 @@ fn hash_matches(field: &str, name: &str) -> Option<bool> {
 }
 
 /// `*` and `?` patterns, letters of any case, in linear space and without recursion.
-fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while let Some(byte) = text.get(t) {
@@ -356,6 +375,17 @@ mod tests {
             line("@cert-authority h", &a),
         ]);
         assert_eq!(known.check("h", 22, &a), Verdict::Unknown);
+    }
+
+    #[test]
+    fn an_authority_is_no_key_of_the_host() {
+        let (a, b) = (key("ssh-ed25519", 1), key("ssh-ed25519", 2));
+        let known = file(&[line("@cert-authority *.x", &a), line("@revoked *", &b)]);
+        let host = known.host("h.x", 22);
+        assert!(host.has_authority() && host.is_authority(&a) && !host.is_authority(&b));
+        assert_eq!((host.revoked(&b), host.check(&a)), (Some(2), Verdict::Unknown));
+        assert!(!known.host("h.y", 22).has_authority());
+        assert!(known.host("h.x", 2222).has_authority());
     }
 
     #[test]

@@ -4,20 +4,23 @@ use std::cell::Cell;
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use libssh2_sys as raw;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 use ssh2::{BlockDirections, Channel, ErrorCode, Session};
 
+use super::algorithms;
 use super::auth;
 use super::error::{SshErrorKind, Step};
 use super::fault::{Failure, Fault};
 use super::host_key;
 use super::patience::{Cancel, Patience};
+use super::rules;
 use super::settings::{SshSettings, SshTarget};
 use crate::output::with_buffer;
 use crate::stop::StopToken;
@@ -40,10 +43,58 @@ pub(super) enum Piece {
 /// Something to do while a step is blocked: serving the session's other channel.
 pub(super) type Meanwhile<'a> = Option<&'a mut dyn FnMut()>;
 
+/// What a session speaks over.
+pub(super) enum Socket {
+    /// A connection of this machine.
+    Tcp(TcpStream),
+    /// One end of a pair whose other end a jump host's thread serves.
+    Jump(UnixStream),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Jump(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Socket {
+    fn tune(&self, settings: &SshSettings) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => tune(socket, settings),
+            Self::Jump(socket) => socket.set_nonblocking(true),
+        }
+    }
+
+    fn shutdown(&self) {
+        let both = std::net::Shutdown::Both;
+        let _ = match self {
+            Self::Tcp(socket) => socket.shutdown(both),
+            Self::Jump(socket) => socket.shutdown(both),
+        };
+    }
+
+    /// The peer's address, where we have one.
+    pub(super) fn peer(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().ok(),
+            Self::Jump(_) => None,
+        }
+    }
+}
+
 /// An authenticated session, or one on its way there.
 pub(super) struct Link {
     session: Session,
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     wake: Arc<EventFd>,
     keepalive: Option<Duration>,
     keepalive_due: Cell<Instant>,
@@ -53,7 +104,7 @@ pub(super) struct Link {
 impl Link {
     /// Key exchange, host key check and login on a connected socket, in this order.
     pub(super) fn establish(
-        socket: TcpStream,
+        socket: Socket,
         target: &SshTarget,
         settings: &SshSettings,
         wake: Arc<EventFd>,
@@ -61,15 +112,17 @@ impl Link {
     ) -> Result<Self, SshErrorKind> {
         let mut link = Self::on(socket, settings, wake)?;
         let known = host_key::recorded(settings, target)?;
-        host_key::prefer_known_types(&link.session, &known);
-        link.handshake(&patience.at(Step::Handshake))?;
+        let legacy = rules::legacy_of(&settings.rules, &target.host, SystemTime::now())?;
+        let host_keys = algorithms::offer(&link.session, legacy)?;
+        host_key::prefer_known_types(&link.session, &known, &host_keys)?;
+        link.handshake(&patience.within(Step::Handshake, settings.steps.handshake))?;
         host_key::check(&link.session, &known, settings, target)?;
-        auth::log_in(&link, target, &patience.at(Step::Auth))?;
+        auth::log_in(&link, target, &patience.within(Step::Auth, settings.steps.auth))?;
         Ok(link)
     }
 
-    fn on(socket: TcpStream, settings: &SshSettings, wake: Arc<EventFd>) -> Result<Self, SshErrorKind> {
-        tune(&socket, settings).map_err(|error| local("the socket", &error))?;
+    fn on(socket: Socket, settings: &SshSettings, wake: Arc<EventFd>) -> Result<Self, SshErrorKind> {
+        socket.tune(settings).map_err(|error| local("the socket", &error))?;
         let socket = Arc::new(socket);
         let mut session = Session::new().map_err(|error| local("an SSH session", &error))?;
         session.set_tcp_stream(Arc::clone(&socket));
@@ -104,9 +157,9 @@ impl Link {
         &self.session
     }
 
-    /// The peer's address.
-    pub(super) fn peer(&self) -> io::Result<std::net::SocketAddr> {
-        self.socket.peer_addr()
+    /// The peer's address, where the connection is a direct one.
+    pub(super) fn peer(&self) -> Option<std::net::SocketAddr> {
+        self.socket.peer()
     }
 
     /// True when nothing more can be done over this connection.
@@ -164,7 +217,7 @@ impl Link {
 
     /// Remembers when a fault means the end of the connection. Faults of reads and writes carry no code; the session
     /// has it.
-    fn noted(&self, mut fault: Fault) -> Fault {
+    pub(super) fn noted(&self, mut fault: Fault) -> Fault {
         if fault.code.is_none()
             && let Some(error) = ssh2::Error::last_session_error(&self.session)
             && let ErrorCode::Session(code) = error.code()
@@ -252,15 +305,29 @@ impl Link {
         }
     }
 
+    /// True while a packet is half sent, after which nothing but the rest of it may be sent.
+    pub(super) fn is_sending(&self) -> bool {
+        matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both)
+    }
+
     /// Sleeps until the socket or the event descriptor has something, a keep-alive is due, or `until`.
     pub(super) fn wait(&self, until: Instant) -> Result<(), SshErrorKind> {
+        self.wait_with(Vec::new(), until)
+    }
+
+    /// The same, and wakes for further descriptors.
+    pub(super) fn wait_with<'a>(
+        &'a self,
+        mut fds: Vec<PollFd<'a>>,
+        until: Instant,
+    ) -> Result<(), SshErrorKind> {
         let interest = match self.session.block_directions() {
             BlockDirections::Outbound => PollFlags::POLLOUT,
             BlockDirections::Both => PollFlags::POLLIN | PollFlags::POLLOUT,
             BlockDirections::Inbound | BlockDirections::None => PollFlags::POLLIN,
         };
-        let mut fds =
-            [PollFd::new(self.socket.as_fd(), interest), PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        fds.push(PollFd::new(self.socket.as_fd(), interest));
+        fds.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
         self.sleep(&mut fds, until)?;
         if !interest.contains(PollFlags::POLLOUT) {
             self.keep_alive();
@@ -312,7 +379,7 @@ impl Drop for Link {
             let _ = self.drive(&patience, None, || self.session.disconnect(None, "done", None));
         }
         // libssh2 frees open channels only when it can tell the peer, or when the socket fails at once.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.socket.shutdown();
     }
 }
 

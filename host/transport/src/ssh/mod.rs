@@ -4,7 +4,9 @@
 //! thread sleeps in `poll` on the socket and on an event descriptor, so that a stop or a new operation wakes it at
 //! once. Async callers hand it closures and await the reply.
 
+mod algorithms;
 mod auth;
+mod certificate;
 mod connection;
 mod connector;
 mod error;
@@ -13,14 +15,17 @@ mod fault;
 mod feed;
 mod files;
 mod host_key;
+mod jump;
 mod known_hosts;
 mod link;
 mod marker;
 mod patience;
 mod remote;
+mod rules;
 mod script;
 mod settings;
 mod sftp;
+mod shaping;
 mod upload;
 
 pub use crate::entry::{UploadEntry, UploadSource};
@@ -31,4 +36,5 @@ pub use error::{HostKeyChange, SshError, SshErrorKind, Step};
 pub use exec::{ExecRequest, RemoteEnd};
 pub use files::RemoteDir;
 pub use remote::{REMOTE_GRACE, REMOTE_LINGER, RemoteCommand, RemotePid};
-pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget};
+pub use rules::{HostPatterns, HostRule, JumpHost, Legacy};
+pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget, StepLimits};

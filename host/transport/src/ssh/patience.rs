@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use super::error::{SshErrorKind, Step};
 use crate::stop::{StopLevel, StopToken};
 
+/// Bytes that have to move within a limit of a transfer to count as progress.
+const PROGRESS: usize = 4096;
+
 /// What may end an operation early: the caller's stop token, or the caller having gone away.
 pub(super) struct Cancel {
     stop: StopToken,
@@ -30,12 +33,29 @@ pub(super) struct Patience<'a> {
     until: Instant,
     cancel: &'a Cancel,
     ends_at: Option<StopLevel>,
+    /// Bytes since the limit began.
+    moved: usize,
+    /// Bytes that count as progress.
+    enough: usize,
 }
 
 impl<'a> Patience<'a> {
     /// Ends at `level`; with none, only by time.
     pub(super) fn new(step: Step, limit: Duration, cancel: &'a Cancel, level: Option<StopLevel>) -> Self {
-        Self { step, limit, until: Instant::now() + limit, cancel, ends_at: level }
+        Self {
+            step,
+            limit,
+            until: Instant::now() + limit,
+            cancel,
+            ends_at: level,
+            moved: 0,
+            enough: PROGRESS,
+        }
+    }
+
+    /// The limit is one on silence: every byte starts it again.
+    pub(super) fn on_silence(self) -> Self {
+        Self { enough: 1, ..self }
     }
 
     /// The same limit and moment for another step of the same whole.
@@ -43,9 +63,27 @@ impl<'a> Patience<'a> {
         Self { step, ..*self }
     }
 
+    /// A step of the same whole with a limit of its own, which ends no later.
+    pub(super) fn within(&self, step: Step, limit: Option<Duration>) -> Self {
+        let own = limit.map(|limit| (limit, Instant::now() + limit));
+        match own.filter(|(_, until)| *until < self.until) {
+            Some((limit, until)) => Self { step, limit, until, ..*self },
+            None => self.at(step),
+        }
+    }
+
     /// Starts the limit again: there was progress.
     pub(super) fn renew(&mut self) {
         self.until = Instant::now() + self.limit;
+        self.moved = 0;
+    }
+
+    /// Starts the limit again once enough has moved: a peer that sends one byte a second makes no progress.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        self.moved = self.moved.saturating_add(bytes);
+        if self.moved >= self.enough {
+            self.renew();
+        }
     }
 
     pub(super) fn until(&self) -> Instant {
@@ -66,6 +104,28 @@ impl<'a> Patience<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trickle_is_no_progress() {
+        let cancel = Cancel::new(StopToken::never(), Arc::default());
+        let mut patience = Patience::new(Step::Output, Duration::from_hours(1), &cancel, None);
+        let until = patience.until();
+        for _ in 0..PROGRESS - 1 {
+            patience.moved(1);
+        }
+        assert_eq!(patience.until(), until);
+        patience.moved(1);
+        assert!(patience.until() > until);
+    }
+
+    #[test]
+    fn a_step_ends_no_later_than_the_whole() {
+        let cancel = Cancel::new(StopToken::never(), Arc::default());
+        let whole = Patience::new(Step::Connect, Duration::from_secs(10), &cancel, None);
+        assert_eq!(whole.within(Step::Auth, Some(Duration::from_hours(1))).until(), whole.until());
+        assert_eq!(whole.within(Step::Auth, None).until(), whole.until());
+        assert!(whole.within(Step::Auth, Some(Duration::from_secs(1))).until() < whole.until());
+    }
 
     #[test]
     fn an_abandoned_operation_is_to_be_killed() {

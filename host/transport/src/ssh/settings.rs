@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rules::HostRule;
 use crate::secret::Secret;
 
 /// What to do about a server's host key. A changed or revoked key is refused by the first two.
@@ -33,8 +34,41 @@ pub struct SshSettings {
     pub known_hosts: PathBuf,
     /// Host key policy.
     pub host_keys: HostKeyPolicy,
-    /// Most live connections at a time; further ones wait for their turn.
+    /// Most live connections to targets at a time; further ones wait for their turn. Those to jump hosts come on top.
     pub max_connections: usize,
+    /// Limits of single steps of connecting.
+    pub steps: StepLimits,
+    /// What holds for some hosts only.
+    pub rules: Vec<HostRule>,
+}
+
+/// Limits of the steps of connecting, each within [`SshSettings::connect_timeout`]; none means only that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Name resolution and TCP, or the way through the jump hosts.
+    pub reach: Option<Duration>,
+    /// Key exchange and host key check.
+    pub handshake: Option<Duration>,
+    /// Authentication.
+    pub auth: Option<Duration>,
+}
+
+impl SshSettings {
+    /// The usual limits with this known-hosts file: a minute to connect, 15 s between keep-alives, 256 connections, host
+    /// keys recorded on first use.
+    pub fn new(known_hosts: PathBuf) -> Self {
+        Self {
+            connect_timeout: Duration::from_mins(1),
+            read_timeout: None,
+            write_timeout: Duration::from_mins(1),
+            keepalive: Some(Duration::from_secs(15)),
+            known_hosts,
+            host_keys: HostKeyPolicy::TrustOnFirstUse,
+            max_connections: 256,
+            steps: StepLimits::default(),
+            rules: Vec::new(),
+        }
+    }
 }
 
 /// One way to prove who we are.

@@ -117,7 +117,7 @@ impl Target<'_> {
                         }
                     })?;
                 rest = rest.get(sent..).unwrap_or_default();
-                patience.renew();
+                patience.moved(sent);
             }
         }
     }

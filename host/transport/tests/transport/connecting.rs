@@ -157,13 +157,9 @@ async fn child_with_an_agent() {
         auth: vec![SshAuth::Agent],
     };
     let settings = SshSettings {
-        connect_timeout: DEADLINE,
-        read_timeout: None,
-        write_timeout: DEADLINE,
         keepalive: None,
-        known_hosts: "/nonexistent".into(),
         host_keys: HostKeyPolicy::AcceptAll,
-        max_connections: 1,
+        ..SshSettings::new("/nonexistent".into())
     };
     SshConnector::new(settings).connect(&target, &StopToken::never()).await.unwrap();
     println!("LOGGED IN");

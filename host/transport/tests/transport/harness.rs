@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_transport::ssh::{
-    HostKeyPolicy, RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget,
+    RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget,
 };
 use autoexec_transport::{OutputSink, Secret, StopToken};
 use tokio::sync::watch;
@@ -83,12 +83,10 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let settings = SshSettings {
             connect_timeout: DEADLINE,
-            read_timeout: None,
             write_timeout: DEADLINE,
             keepalive: Some(Duration::from_secs(2)),
-            known_hosts: dir.path().join("ssh/known_hosts"),
-            host_keys: HostKeyPolicy::TrustOnFirstUse,
             max_connections: 100,
+            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
         };
         Self { server: Sshd::start(options).unwrap(), settings, dir }
     }

@@ -5,6 +5,7 @@
 mod connecting;
 mod files;
 mod harness;
+mod jumping;
 mod local;
 mod running;
 mod stopping;

@@ -143,3 +143,35 @@ fn complaints_name_line_and_field_and_no_secret() {
         Inventory::read(&source, &Vault::new(&Config::without_file()).unwrap()).unwrap_err().to_string();
     assert!(error.contains("nodes[2].password: the value is encrypted"), "{error}");
 }
+
+#[test]
+fn ways_through_jump_hosts_become_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "k").unwrap();
+    let key = key.display();
+    let text = format!(
+        "defaults: {{user: a, key: {key}, jump: 'ops@b1'}}\nnodes:\n  - host: h1\n  - host: h2\n  \
+         - {{host: h3, jump: ['ops@b1', 'ops@b2:2222']}}\n  - {{host: h4, jump: []}}\n"
+    );
+    let inventory = read("hosts.yaml", &text).unwrap();
+    let ways: Vec<(String, Vec<String>)> = inventory
+        .rules
+        .iter()
+        .map(|rule| {
+            let jumps = rule.jumps.iter().flatten().map(|jump| jump.target.to_string()).collect();
+            (rule.hosts.to_string(), jumps)
+        })
+        .collect();
+    let way = |hosts: &str, jumps: &[&str]| {
+        (hosts.to_owned(), jumps.iter().map(|jump| (*jump).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        ways,
+        [way("h1,h2", &["ops@b1:22"]), way("h3", &["ops@b1:22", "ops@b2:2222"]), way("h4", &[])]
+    );
+    let error = read("hosts.yaml", "nodes:\n  - {host: h, jump: b1}\n").unwrap_err();
+    assert!(error.contains("not user@host"), "{error}");
+    let error = read("hosts.yaml", "nodes:\n  - {host: h, jump: 'a@b1'}\n").unwrap_err();
+    assert!(error.contains("`key` or `agent`"), "{error}");
+}
