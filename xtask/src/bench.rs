@@ -30,6 +30,12 @@ pub(crate) struct Options {
     /// Measure this program instead of building one.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Numbers of SSH nodes, for the topic `ssh`.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 300], value_parser = clap::value_parser!(u32).range(1..=2000))]
+    nodes: Vec<u32>,
+    /// Few nodes and runs: whether everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
     /// Put the tables into docs/performance.md.
     #[arg(long)]
     write: bool,
@@ -43,7 +49,7 @@ enum Topic {
     Wasm,
     /// 1,000 nodes, one native program each, beside xargs.
     Native,
-    /// 50 SSH nodes, five operations each, beside the ssh client.
+    /// SSH nodes with one and five operations each, beside the ssh client, Ansible, pyinfra and parallel-ssh.
     Ssh,
 }
 
@@ -57,17 +63,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let home = StagedHome::new(&program, &["demo/hello"])?;
     let before = machine::load();
     let mut report = String::new();
+    let runs = if options.quick { 1 } else { options.runs };
+    let nodes = if options.quick { vec![1, 10] } else { options.nodes.clone() };
     for topic in topics {
         let table = match topic {
-            Topic::Startup => startup::measure(&home, options.runs),
-            Topic::Wasm => wasm::measure(&home, options.runs),
-            Topic::Native => native::measure(&home, options.runs),
-            Topic::Ssh => ssh::measure(&home, options.runs),
-        }?;
+            Topic::Startup => startup::measure(&home, runs)?.to_string(),
+            Topic::Wasm => wasm::measure(&home, runs)?.to_string(),
+            Topic::Native => native::measure(&home, runs)?.to_string(),
+            Topic::Ssh => ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string(),
+        };
         step::print(&table);
         let _ = writeln!(report, "{table}");
     }
-    let facts = machine::facts(&before, options.runs, options.program.as_deref())?;
+    let facts = machine::facts(&before, runs, options.program.as_deref())?;
     step::print(&facts);
     if options.write {
         let path = workspace::root()?.join("docs/performance.md");

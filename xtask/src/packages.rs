@@ -66,6 +66,13 @@ pub(crate) const TARGETS: &[Package] = &[
 pub(crate) const BENCH: &[Package] =
     &[Package { name: "time", file: "/usr/bin/time", purpose: "peak memory of a process" }];
 
+/// Needed to install the tools that SSH is measured beside.
+pub(crate) const PYTHON: &[Package] = &[Package {
+    name: "python3-venv",
+    file: "/usr/lib/python3.11/ensurepip/__init__.py",
+    purpose: "an environment for Ansible, pyinfra and parallel-ssh",
+}];
+
 /// Installs what is missing of `groups`.
 pub(crate) fn ensure(groups: &[&[Package]]) -> Result<()> {
     let missing = missing(groups, |file| Path::new(file).exists());

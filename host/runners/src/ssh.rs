@@ -13,11 +13,14 @@ use autoexec_events::Level;
 use autoexec_model::Interpreter;
 use autoexec_model::command_line::{CommandLine, RemoteProgram};
 use autoexec_model::value::Recipient;
-use autoexec_transport::ssh::{RemoteCommand, RemoteDir, SshAuth, SshConnection, SshTarget};
+use autoexec_store::MAX_OP_OUTPUT;
+use autoexec_transport::ssh::{
+    RemoteCommand, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection, SshTarget, TaskEnd, Wanted,
+};
 use autoexec_transport::{Exit, Secret, StopToken};
 
 use crate::bridge::{ProcessOutput, StopBridge};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, OUTPUT_FILE};
 use crate::environment;
 use crate::outputs::{Ran, RemoteFiles};
 use crate::settings::Shared;
@@ -40,6 +43,8 @@ pub(crate) struct SshPlace {
 struct Session {
     connection: SshConnection,
     root: RemoteDir,
+    /// The directory is there: the first operation makes it.
+    made: bool,
     /// Trees that are there already: `lib` and bundles.
     uploaded: HashSet<String>,
 }
@@ -73,7 +78,7 @@ impl SshPlace {
     /// Lets go of a connection that may be in any state; the next operation makes a new one. The directory is removed
     /// where that still works at once.
     async fn discard(&self, mut session: Session, sink: &Arc<dyn OperationSink>) {
-        if self.shared.settings.keep_failed_directory {
+        if self.shared.settings.keep_failed_directory || !session.made {
             return;
         }
         let never = StopToken::never();
@@ -92,30 +97,31 @@ impl SshPlace {
         stop: &StopToken,
     ) -> Result<OperationEnd, String> {
         sink.info(Level::Info, &format!("Job directory:{}", session.root));
-        let script = Delivery::gather(&self.shared, call, &session.uploaded)?;
-        self.upload(session, &script, sink, stop).await?;
-        let work_dir = script.work_directory(session.root.path());
-        let end = self.execute(session, call, &script, &work_dir, sink, stop).await?;
-        let output = match (&end, &call.call.outputs) {
-            (OperationExit::Code(0), Some(_)) => {
-                let root = session.root.path().to_owned();
-                let ran = Ran {
-                    shared: &self.shared,
-                    unit: &self.unit,
-                    call,
-                    root: &root,
-                    work_dir: &work_dir,
-                    sink: &**sink,
-                };
-                let mut files = SshFiles { connection: &mut session.connection, stop };
-                Some(ran.fetch_outputs(&mut files).await?)
-            }
-            _ => None,
+        let delivery = Delivery::gather(&self.shared, call, &session.uploaded)?;
+        let work_dir = delivery.work_directory(session.root.path());
+        let TaskEnd { end, file } = self.execute(session, call, delivery, &work_dir, sink, stop).await?;
+        let exit = match (end.stopped, end.exit) {
+            (Some(stopped), _) => OperationExit::Stopped { proved_dead: stopped.proved_dead },
+            (None, Some(Exit::Code(code))) => OperationExit::Code(code),
+            (None, Some(Exit::Signal(signal))) => OperationExit::Signal(signal),
+            (None, None) => OperationExit::Error("The target did not say how the script ended.".to_owned()),
         };
-        Ok(match output {
-            Some(Err(problem)) => OperationEnd { exit: OperationExit::Error(problem), output: None },
-            Some(Ok(values)) => OperationEnd { exit: end, output: Some(values) },
-            None => OperationEnd { exit: end, output: None },
+        if !matches!(exit, OperationExit::Code(0)) || call.call.outputs.is_none() {
+            return Ok(OperationEnd { exit, output: None });
+        }
+        let root = session.root.path().to_owned();
+        let ran = Ran {
+            shared: &self.shared,
+            unit: &self.unit,
+            call,
+            root: &root,
+            work_dir: &work_dir,
+            sink: &**sink,
+        };
+        let mut files = SshFiles { connection: &mut session.connection, stop, output: file };
+        Ok(match ran.fetch_outputs(&mut files).await? {
+            Err(problem) => OperationEnd { exit: OperationExit::Error(problem), output: None },
+            Ok(values) => OperationEnd { exit, output: Some(values) },
         })
     }
 
@@ -139,48 +145,30 @@ impl SshPlace {
         }
         let target =
             SshTarget { host: node.host.clone(), port: node.protocol_port, user: node.user.clone(), auth };
-        let mut connection =
+        let connection =
             self.shared.connector.connect(&target, stop).await.map_err(|error| error.to_string())?;
         let prefix =
             format!("autoexec-{}-{}-{}", self.shared.settings.job, node.resource, self.unit.phase.index);
-        let root = connection.make_private_dir(&prefix, stop).await.map_err(|error| error.to_string())?;
-        Ok(Session { connection, root, uploaded: HashSet::new() })
+        let root = RemoteDir::new(&prefix).map_err(|error| error.to_string())?;
+        Ok(Session { connection, root, made: false, uploaded: HashSet::new() })
     }
 
-    async fn upload(
-        &self,
-        session: &mut Session,
-        script: &Delivery,
-        sink: &Arc<dyn OperationSink>,
-        stop: &StopToken,
-    ) -> Result<(), String> {
-        sink.info(Level::Info, "Begin to upload remote operation...");
-        let root = session.root.path().to_owned();
-        session
-            .connection
-            .upload_tree(script.entries.clone(), &root, stop)
-            .await
-            .map_err(|error| error.to_string())?;
-        session.uploaded.extend(script.trees.iter().cloned());
-        sink.info(Level::Info, "Remote operation upload success.");
-        Ok(())
-    }
-
+    /// Sends what is missing, runs the script and brings back its output file, all in one request.
     async fn execute(
         &self,
         session: &mut Session,
         call: &OperationCall<'_>,
-        script: &Delivery,
+        delivery: Delivery,
         work_dir: &str,
         sink: &Arc<dyn OperationSink>,
         stop: &StopToken,
-    ) -> Result<OperationExit, String> {
-        let command_line = CommandLine::new(call.inputs, script.interpreter);
-        sink.executing(&command_line.display(&script.file, Recipient::Target));
+    ) -> Result<TaskEnd, String> {
+        let command_line = CommandLine::new(call.inputs, delivery.interpreter);
+        sink.executing(&command_line.display(&delivery.file, Recipient::Target));
         let program = RemoteProgram {
             directory: work_dir,
-            file: &script.file,
-            interpreter: script.interpreter,
+            file: &delivery.file,
+            interpreter: delivery.interpreter,
             environment: &[],
         };
         let words = command_line
@@ -190,32 +178,45 @@ impl SshPlace {
         let command = RemoteCommand {
             dir: work_dir.to_owned(),
             env: environment::remote(&self.shared, &self.unit, call),
-            program_line: format!("{}{start}{words}", profile_prefix(script.interpreter)),
+            program_line: format!("{}{start}{words}", profile_prefix(delivery.interpreter)),
+            account: None,
         };
+        let wanted = call.call.outputs.is_some().then(|| wanted(session, work_dir));
+        let setup = Setup { dir: session.root.clone(), make: !session.made, entries: delivery.entries };
+        let task = RemoteTask { setup: Some(setup), command, wanted, detached: None };
+        sink.info(Level::Info, "Begin to upload remote operation...");
         let (output, started) = (Arc::new(ProcessOutput(Arc::clone(sink))), Arc::clone(sink));
-        let on_start = move |_pid| started.started(None);
-        let end = session
-            .connection
-            .run(command, output, stop, on_start)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(match (end.stopped, end.exit) {
-            (Some(stopped), _) => OperationExit::Stopped { proved_dead: stopped.proved_dead },
-            (None, Some(Exit::Code(code))) => OperationExit::Code(code),
-            (None, Some(Exit::Signal(signal))) => OperationExit::Signal(signal),
-            (None, None) => OperationExit::Error("The target did not say how the script ended.".to_owned()),
-        })
+        let on_start = move |_pid| {
+            started.info(Level::Info, "Remote operation upload success.");
+            started.started(None);
+        };
+        // From here on it may be there, whatever becomes of the request.
+        session.made = true;
+        let end = session.connection.run_task(task, output, stop, on_start).await;
+        if end.is_ok() {
+            session.uploaded.extend(delivery.trees);
+        }
+        end.map_err(|error| error.to_string())
     }
 
     /// Removes the directory, unless a failure is to be looked at, and closes the connection.
     pub(crate) async fn close(mut self) -> Result<(), String> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
-        if self.failed && self.shared.settings.keep_failed_directory {
+        if !session.made || (self.failed && self.shared.settings.keep_failed_directory) {
             return Ok(());
         }
         let removed = session.connection.remove_dir(&session.root, &StopToken::never()).await;
         removed.map_err(|error| error.to_string())
     }
+}
+
+/// The output file of the working directory, or of the root where an old library puts it (defect 83).
+fn wanted(session: &Session, work_dir: &str) -> Wanted {
+    let mut files = vec![format!("{work_dir}/{OUTPUT_FILE}")];
+    if work_dir != session.root.path() {
+        files.push(format!("{}/{OUTPUT_FILE}", session.root));
+    }
+    Wanted { files, max_bytes: MAX_OP_OUTPUT }
 }
 
 fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {
@@ -229,11 +230,16 @@ fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {
 struct SshFiles<'a> {
     connection: &'a mut SshConnection,
     stop: &'a StopToken,
+    /// The output file, which came with the end of the operation.
+    output: Option<Vec<u8>>,
 }
 
 #[async_trait]
 impl RemoteFiles for SshFiles<'_> {
     async fn read(&mut self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, String> {
+        if path.ends_with(&format!("/{OUTPUT_FILE}")) {
+            return Ok(self.output.take());
+        }
         self.connection.read_file(path, max_bytes, self.stop).await.map_err(|error| error.to_string())
     }
 

@@ -90,6 +90,13 @@ impl<'a> BenchJob<'a> {
         self.finish(Command::new(self.home.program()).args(arguments), &job_dir)
     }
 
+    /// Runs it once under a command that starts the one that follows it.
+    pub(super) fn run_under(&self, mut command: Command) -> Result<()> {
+        let (arguments, job_dir) = self.next();
+        command.arg(self.home.program()).args(arguments);
+        self.finish(&mut command, &job_dir)
+    }
+
     /// Runs it once and returns the peak of its resident memory in KiB.
     pub(super) fn peak_kib(&self) -> Result<u64> {
         let (arguments, job_dir) = self.next();

@@ -1,87 +1,165 @@
-//! Several operations on each of many SSH nodes, beside the `ssh` client doing the same.
+//! Operations on SSH nodes, beside what people use instead: the `ssh` client, Ansible, pyinfra, parallel-ssh.
 
-use std::process::Command;
+use std::fmt;
 
 use anyhow::Result;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::{Value, json};
 
-use super::job::{BenchJob, Nodes, quietly};
-use super::series::{Table, Variant, measure as measure_series};
+use super::job::{BenchJob, Nodes};
 use crate::stage::StagedHome;
-use crate::step::Attended;
+use crate::step::{self, Attended};
 
-const NODES: u32 = 50;
-const OPERATIONS: u32 = 5;
-const WIDTH: u32 = 10;
+mod contenders;
+mod cost;
+mod venv;
+
+use contenders::{Contender, Ground};
+use cost::Cost;
+
+/// Nodes worked on at once, by every tool.
+const WIDTH: u32 = 50;
 /// What runs on the target, every time.
 const SCRIPT: &str = "echo done";
+const OPERATIONS: [u32; 2] = [1, 5];
 
-/// One node by the `ssh` client: the operations one after the other, with or without a shared connection.
-const CLIENT: &str = r#"#!/bin/sh
-set -e
-node=$1; control=$2
-if [ "$control" = shared ]; then
-    set -- -o ControlMaster=auto -o ControlPersist=60 -o "ControlPath=$BENCH_DIR/c$node"
-else
-    set -- -o ControlMaster=no -o ControlPath=none
-fi
-ssh_() {
-    ssh -F /dev/null -i "$BENCH_KEY" -p "$BENCH_PORT" -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
-        -o "UserKnownHostsFile=$BENCH_DIR/known_hosts" -o LogLevel=ERROR "$@"
+/// How much is measured.
+pub(super) struct Sizes {
+    /// Numbers of nodes, a table for each and for each number of operations.
+    pub(super) nodes: Vec<u32>,
+    /// Runs of each tool, after one that does not count.
+    pub(super) runs: u32,
 }
-for operation in $BENCH_OPERATIONS; do
-    ssh_ "$@" "$BENCH_USER@127.0.0.1" sh -s <"$BENCH_DIR/operation.sh"
-done
-if [ "$control" = shared ]; then
-    ssh_ "$@" -O exit "$BENCH_USER@127.0.0.1"
-fi
-"#;
 
-pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
+/// All tables.
+pub(super) struct Tables(Vec<Table>);
+
+struct Table {
+    nodes: u32,
+    operations: u32,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    what: &'static str,
+    costs: Vec<Cost>,
+}
+
+pub(super) fn measure(home: &StagedHome, sizes: &Sizes) -> Result<Tables> {
+    let python = venv::ensure()?;
     // From here on there is an account and a server to be removed, whatever happens.
     let attended = Attended::start()?;
     let sshd =
         Sshd::start(SshdOptions { config: vec!["MaxSessions 100".to_owned()], ..SshdOptions::default() })?;
-    home.write(
-        "conf/config.ini",
-        &format!("[autoexec]\nssh.identity = {}\n", sshd.key_path().display()),
-        0o600,
-    )?;
+    let config = format!("[autoexec]\nssh.identity = {}\n", sshd.key_path().display());
+    home.write("conf/config.ini", &config, 0o600)?;
     home.write("operation.sh", SCRIPT, 0o600)?;
-    let client = home.write("client.sh", CLIENT, 0o700)?;
-    let nodes = Nodes { count: NODES, width: WIDTH, ssh_port: sshd.port(), user: sshd.user().to_owned() };
-    let operations: Vec<Value> = (1..=OPERATIONS).map(operation).collect();
-    let job = BenchJob::new(home, "ssh", &nodes, "target", &operations)?;
-    let by_client = |control: &str| {
-        attended.check()?;
-        let loop_ = format!("seq {NODES} | xargs -P{WIDTH} -I@ {} @ {control}", client.display());
-        let numbers = (1..=OPERATIONS).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
-        quietly(
-            Command::new("sh")
-                .args(["-c", &loop_])
-                .env("BENCH_DIR", home.path())
-                .env("BENCH_KEY", sshd.key_path())
-                .env("BENCH_PORT", sshd.port().to_string())
-                .env("BENCH_USER", sshd.user())
-                .env("BENCH_OPERATIONS", numbers),
-        )
+    let mut tables = Vec::new();
+    for nodes in &sizes.nodes {
+        for operations in OPERATIONS {
+            let (nodes, width) = (*nodes, WIDTH.min(*nodes));
+            step::say(format_args!("measuring: {nodes} SSH nodes × {operations} operations"));
+            let ground =
+                Ground { home, sshd: &sshd, python: &python, nodes, width, operations, script: SCRIPT };
+            tables.push(table(&ground, sizes.runs, &attended)?);
+        }
+    }
+    Ok(Tables(tables))
+}
+
+/// Runs every tool once for nothing, then all of them in turns: what disturbs the machine disturbs all.
+fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
+    let nodes = Nodes {
+        count: ground.nodes,
+        width: ground.width,
+        ssh_port: ground.sshd.port(),
+        user: ground.sshd.user().to_owned(),
     };
-    let variants = vec![
-        Variant::new("autoexec", || attended.check().and_then(|()| job.run())),
-        Variant::new("`ssh`, a connection per operation", || by_client("single")),
-        Variant::new("`ssh` with ControlMaster", || by_client("shared")),
-    ];
-    let title = format!("{NODES} SSH nodes × {OPERATIONS} operations, {WIDTH} nodes at a time");
-    let table = measure_series(&title, NODES * OPERATIONS, runs, variants)?;
-    let note = "All nodes are one real sshd on loopback, with key login, on the same processors as the client. autoexec sends \
-                each script into a private directory, runs it in a process group of its own and removes the directory in the \
-                end; the client gives it to `sh -s`.";
-    let peak = job.peak_kib()? as f64 / 1024.0;
-    Ok(table.note(note).note(format!("Peak resident memory of autoexec: {peak:.1} MiB.")))
+    let operations: Vec<Value> = (1..=ground.operations).map(operation).collect();
+    let name = format!("ssh{}x{}", ground.nodes, ground.operations);
+    let job = BenchJob::new(ground.home, &name, &nodes, "target", &operations)?;
+    let contenders = Contender::all(ground)?;
+    let mut rows = vec![Row { what: "autoexec", costs: Vec::new() }];
+    rows.extend(contenders.iter().map(|contender| Row { what: contender.what, costs: Vec::new() }));
+    for turn in 0..=runs {
+        for (index, row) in rows.iter_mut().enumerate() {
+            attended.check()?;
+            let cost = match index.checked_sub(1).and_then(|index| contenders.get(index)) {
+                Some(contender) => contender.run(ground)?,
+                None => cost::of(ground.home, |time| job.run_under(time))?,
+            };
+            if turn > 0 {
+                row.costs.push(cost);
+            }
+        }
+    }
+    Ok(Table { nodes: ground.nodes, operations: ground.operations, rows })
 }
 
 fn operation(number: u32) -> Value {
     json!({"opId": format!("bench/step_{number}"), "opName": "bench/step", "opType": "target", "isScript": 1,
         "scriptContent": SCRIPT, "interpreter": "sh", "opt": {}, "desc": {}, "output": {}})
+}
+
+impl Row {
+    /// The middle one of a figure.
+    fn median(&self, figure: impl Fn(&Cost) -> f64) -> f64 {
+        let mut all: Vec<f64> = self.costs.iter().map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "#### {} nodes × {} operations\n", self.nodes, self.operations)?;
+        writeln!(f, "| | wall min | median | max | client CPU | peak memory | wall ratio |")?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
+        let ours = self.rows.first().map_or(0.0, |row| row.median(|cost| cost.wall)).max(f64::EPSILON);
+        for row in &self.rows {
+            let wall = row.median(|cost| cost.wall);
+            let min = row.costs.iter().map(|cost| cost.wall).fold(f64::INFINITY, f64::min);
+            let max = row.costs.iter().map(|cost| cost.wall).fold(0.0, f64::max);
+            writeln!(
+                f,
+                "| {} | {min:.2} s | {wall:.2} s | {max:.2} s | {:.2} s | {:.0} MiB | {:.2} |",
+                row.what,
+                row.median(|cost| cost.cpu),
+                row.median(|cost| cost.memory),
+                wall / ours
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "### SSH nodes\n")?;
+        for table in &self.0 {
+            writeln!(f, "{table}")?;
+        }
+        writeln!(
+            f,
+            "All nodes are one real sshd on loopback, with key login, on the same processors as the clients; every tool works on \
+             at most {WIDTH} nodes at once. autoexec makes a private directory for each node, sends each script into it, runs \
+             it in a session of its own, writes the records of the node and removes the directory; the others only run the \
+             command. The CPU of `ssh` with ControlMaster is without its masters, which run on by themselves; its memory is \
+             that of its largest process."
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_the_ratio_to_its_first_row() {
+        let row = |what, wall: f64| Row { what, costs: vec![Cost { wall, cpu: 0.5, memory: 20.0 }] };
+        let table = Table { nodes: 10, operations: 5, rows: vec![row("ours", 2.0), row("theirs", 5.0)] };
+        let text = table.to_string();
+        assert!(text.contains("#### 10 nodes × 5 operations"), "{text}");
+        assert!(text.contains("| theirs | 5.00 s | 5.00 s | 5.00 s | 0.50 s | 20 MiB | 2.50 |"), "{text}");
+    }
 }

@@ -24,7 +24,7 @@ fn is_weak(name: &str) -> bool {
     sha1 || host_key || cipher || name.starts_with("hmac-md5") || name == "none"
 }
 
-/// What is no algorithm: libssh2 adds these to any list itself, and a list with both is refused by chance.
+/// What is no algorithm: libssh2 adds these to any list itself.
 fn is_extension(name: &str) -> bool {
     matches!(name, "ext-info-c" | "kex-strict-c-v00@openssh.com")
 }
@@ -41,7 +41,10 @@ pub(super) fn offer(session: &Session, legacy: &[String]) -> Result<Vec<&'static
         let offered = choose(&supported, legacy);
         if matches!(kind, MethodType::HostKey) {
             host_keys = offered;
-        } else {
+            continue;
+        }
+        // A list is left alone where it is what we want anyway.
+        if offered.len() < supported.iter().filter(|name| !is_extension(name)).count() {
             session.method_pref(kind, &offered.join(",")).map_err(|error| missing(&error))?;
         }
     }

@@ -106,8 +106,8 @@ impl<'a> Certificate<'a> {
             return Err("it has expired; the host needs a new one".to_owned());
         }
         let host = host.to_ascii_lowercase();
-        let named = |name: &&[u8]| wildcard(name, host.as_bytes());
-        if !self.principals.iter().any(|name| named(&name)) {
+        let named = |name: &[u8]| wildcard(name, host.as_bytes());
+        if !self.principals.iter().any(|name| named(name)) {
             let names: Vec<String> =
                 self.principals.iter().take(8).map(|name| name.escape_ascii().to_string()).collect();
             return Err(format!(

@@ -1,5 +1,6 @@
 //! A connection as its users see it, and the thread behind it.
 
+use std::cell::Cell;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::become_user::Account;
 use super::connector::SshConnector;
 use super::error::{SshError, SshErrorKind, Step};
 use super::exec::{self, ExecRequest, RemoteEnd};
@@ -18,8 +20,10 @@ use super::files::{self, RemoteDir};
 use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
-use super::remote::{self, RemoteCommand, RemotePid};
+use super::remote::{self, RemotePid};
 use super::settings::{SshSettings, SshTarget};
+use super::stopping;
+use super::task::{RemoteCommand, RemoteTask, TaskEnd};
 use super::upload;
 use crate::entry::UploadEntry;
 use crate::exit::StopOutcome;
@@ -48,9 +52,20 @@ pub(super) struct Worker {
     connector: SshConnector,
     runtime: Handle,
     wake: Arc<EventFd>,
+    /// Whether the target has gzip, as far as we know.
+    gzip: Cell<bool>,
 }
 
 impl Worker {
+    /// True unless the target was found to have no gzip.
+    pub(super) fn gzip(&self) -> bool {
+        self.gzip.get()
+    }
+
+    pub(super) fn forget_gzip(&self) {
+        self.gzip.set(false);
+    }
+
     /// A further connection to the same address and account, for a stop that cannot use this one.
     pub(super) fn another_link(&self, cancel: &Cancel) -> Result<Link, SshErrorKind> {
         let limit = self.settings.connect_timeout;
@@ -93,7 +108,7 @@ impl SshConnection {
         socket: Socket,
         target: &SshTarget,
         connector: SshConnector,
-        slot: OwnedSemaphorePermit,
+        slot: Arc<OwnedSemaphorePermit>,
         stop: &StopToken,
     ) -> Result<Self, SshErrorKind> {
         let settings = connector.settings();
@@ -112,7 +127,18 @@ impl SshConnection {
             match Link::establish(socket, &target, &settings, Arc::clone(&wake), &patience) {
                 Ok(link) => {
                     if logged_in.send(Ok(())).is_ok() {
-                        work(&Worker { link, target, settings, connector, runtime, wake }, &queue);
+                        work(
+                            &Worker {
+                                link,
+                                target,
+                                settings,
+                                connector,
+                                runtime,
+                                wake,
+                                gzip: Cell::new(true),
+                            },
+                            &queue,
+                        );
                     }
                 }
                 Err(kind) => {
@@ -158,20 +184,53 @@ impl SshConnection {
         stop: &StopToken,
         on_start: impl FnOnce(RemotePid) + Send + 'static,
     ) -> Result<RemoteEnd, SshError> {
+        let task = RemoteTask { setup: None, command, wanted: None, detached: None };
+        self.run_task(task, sink, stop, on_start).await.map(|end| end.end)
+    }
+
+    /// The same with files before the command and a file after it, in one request.
+    pub async fn run_task(
+        &mut self,
+        task: RemoteTask,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+        on_start: impl FnOnce(RemotePid) + Send + 'static,
+    ) -> Result<TaskEnd, SshError> {
+        self.call(stop, move |worker, cancel| remote::run(worker, &task, &*sink, cancel, Box::new(on_start)))
+            .await
+    }
+
+    /// Goes on with a detached task that another connection began: its output from where that one was, its end.
+    pub async fn attach(
+        &mut self,
+        task: RemoteTask,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+    ) -> Result<TaskEnd, SshError> {
         self.call(stop, move |worker, cancel| {
-            remote::run(worker, &command, &*sink, cancel, Box::new(on_start))
+            let Some(detached) = &task.detached else {
+                let detail = "it was not started detached".to_owned();
+                return Err(SshErrorKind::Invalid { what: "task", detail });
+            };
+            remote::attach(worker, &task, detached, &*sink, cancel)
         })
         .await
     }
 
-    /// Stops a process group that an earlier connection of the same account started.
-    pub async fn stop_group(&mut self, pid: RemotePid, stop: &StopToken) -> Result<StopOutcome, SshError> {
+    /// Stops a process group that an earlier connection of the same account started; `account` is the user that its
+    /// command ran as, where that was another one.
+    pub async fn stop_group(
+        &mut self,
+        pid: RemotePid,
+        account: Option<Account>,
+        stop: &StopToken,
+    ) -> Result<StopOutcome, SshError> {
         self.call(stop, move |worker, cancel| {
             if pid.group <= 1 {
                 let detail = format!("{} would hit other processes", pid.group);
                 return Err(SshErrorKind::Invalid { what: "process group", detail });
             }
-            let proved_dead = remote::stop_group(worker, pid.group, cancel, None)?;
+            let proved_dead = stopping::stop_group(worker, pid.group, account.as_ref(), cancel, None)?;
             Ok(StopOutcome { proved_dead })
         })
         .await
@@ -186,8 +245,18 @@ impl SshConnection {
 
     /// Removes a directory with all it holds and waits until it is gone (defect 50).
     pub async fn remove_dir(&mut self, dir: &RemoteDir, stop: &StopToken) -> Result<(), SshError> {
+        self.remove_dir_of(dir, None, stop).await
+    }
+
+    /// The same for a directory in which commands ran as another user.
+    pub async fn remove_dir_of(
+        &mut self,
+        dir: &RemoteDir,
+        account: Option<Account>,
+        stop: &StopToken,
+    ) -> Result<(), SshError> {
         let dir = dir.clone();
-        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, cancel)).await
+        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, account.as_ref(), cancel)).await
     }
 
     /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents

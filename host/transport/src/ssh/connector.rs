@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{SshConnection, start_gate};
@@ -20,6 +20,8 @@ use crate::stop::{StopLevel, StopToken};
 
 /// The thread gives up at the limit by itself; this is for one that is stuck, such as in a hung SSH agent.
 const THREAD_GRACE: Duration = Duration::from_secs(2);
+/// Tries of a connection that is turned away, and the time after each.
+const RETRIES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::ZERO];
 
 /// Makes connections with common settings.
 #[derive(Debug, Clone)]
@@ -68,8 +70,35 @@ impl SshConnector {
         self.login_turn(target, rules::jumps_to(&self.settings.rules, &target.host)).await;
         let limit = self.settings.connect_timeout;
         let deadline = Instant::now() + limit;
+        let slot = Arc::new(slot);
+        let mut first = None;
+        for pause in RETRIES {
+            let error = match self.attempt(target, &slot, deadline, stop).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            // A busy server turns some away before it knows who they are (MaxStartups). Nothing else is tried again.
+            let turned_away = matches!(error, SshErrorKind::Handshake { .. });
+            let first = &*first.get_or_insert(error);
+            if !turned_away || !matches!(first, SshErrorKind::Handshake { .. }) {
+                break;
+            }
+            tracing::debug!(%target, error = %first, "trying to connect again");
+            tokio::time::sleep(pause).await;
+        }
+        Err(first.unwrap_or(SshErrorKind::Timeout { step: Step::Connect, limit }))
+    }
+
+    async fn attempt(
+        &self,
+        target: &SshTarget,
+        slot: &Arc<OwnedSemaphorePermit>,
+        deadline: Instant,
+        stop: &StopToken,
+    ) -> Result<SshConnection, SshErrorKind> {
+        let limit = self.settings.connect_timeout;
         let socket = self.reach(target, deadline.into_std()).await?;
-        let start = SshConnection::start(socket, target, self.clone(), slot, stop);
+        let start = SshConnection::start(socket, target, self.clone(), Arc::clone(slot), stop);
         timeout_at(deadline + THREAD_GRACE, start)
             .await
             .unwrap_or(Err(SshErrorKind::Timeout { step: Step::Auth, limit }))

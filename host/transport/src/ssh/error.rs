@@ -245,6 +245,17 @@ pub enum SshErrorKind {
         /// What it wrote instead, shortened.
         output: String,
     },
+    /// `sudo` or `su` did not let us become another user.
+    #[error(
+        "the target did not let us become {user} (exit code {code}); what it said is in the log above. Check the user, the \
+             password and the rules of sudo or su"
+    )]
+    NotBecome {
+        /// The user.
+        user: String,
+        /// Exit code of `sudo` or `su`.
+        code: i32,
+    },
     /// The remote shell went away without reporting how the command ended.
     #[error(
         "the remote shell ended without reporting an exit code; whether the command took effect is not known"

@@ -9,8 +9,8 @@ use ssh2::Channel;
 
 use super::error::{SshErrorKind, Step, excerpt};
 use super::fault::Failure;
-use super::link::{Link, Meanwhile, Piece, serve};
-use super::marker::{Filter, Report};
+use super::link::{Link, Meanwhile, Piece, SHARED_NAP, serve};
+use super::marker::{Filter, Part, Report, Token};
 use super::patience::{Cancel, Patience};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
@@ -38,6 +38,14 @@ pub struct RemoteEnd {
     pub stopped: Option<StopOutcome>,
 }
 
+/// A file that the script sends after the command's output.
+#[derive(Debug, Default)]
+pub(super) struct WantedFile {
+    pub(super) length: usize,
+    pub(super) bytes: Vec<u8>,
+    pub(super) complete: bool,
+}
+
 /// A started command.
 pub(super) struct Conversation {
     channel: Channel,
@@ -47,8 +55,12 @@ pub(super) struct Conversation {
     pub(super) group: Option<i32>,
     /// Exit code reported by our script, and when.
     pub(super) exit: Option<(i32, Instant)>,
+    /// The signal that ended the command.
+    pub(super) signal: Option<i32>,
     /// The last other report.
     pub(super) last: Option<Report>,
+    /// A wanted file: its announced length and its bytes, and whether it is complete.
+    pub(super) file: Option<WantedFile>,
     /// The peer has sent all its output.
     pub(super) ended: bool,
     /// Stderr where it is not merged, shortened.
@@ -74,7 +86,9 @@ impl Conversation {
             merged,
             group: None,
             exit: None,
+            signal: None,
             last: None,
+            file: None,
             ended: false,
             stderr: Vec::new(),
             received: 0,
@@ -96,27 +110,28 @@ impl Conversation {
             })?;
             moved |= matches!(piece, Piece::Data);
         }
-        let (filter, mut reports) = (&mut self.filter, Vec::new());
+        let (filter, mut heard) = (&mut self.filter, Heard::default());
+        std::mem::swap(&mut heard.file, &mut self.file);
         let piece = link.read(&self.channel, 0, &mut |bytes| {
             *received += bytes.len();
             match filter {
-                Some(filter) => reports = filter.feed(bytes, data),
+                Some(filter) => filter.feed(bytes, &mut |part| heard.take(part, data)),
                 None => data(bytes),
             }
-        })?;
-        for report in reports {
+        });
+        if let (Ok(Piece::End), Some(filter)) = (&piece, &mut self.filter) {
+            filter.finish(&mut |part| heard.take(part, data));
+        }
+        self.file = heard.file;
+        for report in heard.reports {
             self.hear(report);
         }
+        let piece = piece?;
         match piece {
             Piece::Data => moved = true,
             Piece::Blocked => {}
             Piece::End if moved => {}
-            Piece::End => {
-                self.ended = true;
-                if let Some(filter) = &mut self.filter {
-                    filter.finish(data);
-                }
-            }
+            Piece::End => self.ended = true,
         }
         Ok(moved)
     }
@@ -126,8 +141,36 @@ impl Conversation {
             // Only the first: a program that prints such a line itself must not choose what we signal.
             Report::Group(group) if self.group.is_none() && group > 1 => self.group = Some(group),
             Report::Exit(code) if self.exit.is_none() => self.exit = Some((code, Instant::now())),
+            Report::Signal(signal) if self.signal.is_none() => self.signal = Some(signal),
+            // The first one says why, a later one only that it ended.
+            _ if matches!(self.last, Some(Report::NoTar | Report::NoGzip | Report::NoDirectory)) => {}
             other => self.last = Some(other),
         }
+    }
+
+    /// What the shell wrote to its own stderr since it was about to start the command. Shells say there when a signal
+    /// ended it, which its exit code does not tell.
+    pub(super) fn remark_of_shell(&self, token: &Token) -> bool {
+        let mark = token.rendered("run", 0);
+        let at = self.stderr.windows(mark.len()).rposition(|window| window == mark.as_slice());
+        let after = at.and_then(|at| self.stderr.get(at + mark.len()..));
+        after.is_some_and(|text| !text.trim_ascii().is_empty())
+    }
+
+    /// True when the script has ended, or has said that it will not go on.
+    pub(super) fn is_over(&self) -> bool {
+        self.exit.is_some()
+            || self.ended
+            || matches!(
+                self.last,
+                Some(Report::NoTar | Report::NoGzip | Report::NoDirectory | Report::Failed(_))
+            )
+    }
+
+    /// Takes what is there to the end; true when the script is over.
+    pub(super) fn drained(&mut self, link: &Link) -> bool {
+        while !self.ended && matches!(self.pump(link, &mut |_| {}), Ok(true)) {}
+        self.is_over()
     }
 
     /// True once the script has reported its start.
@@ -151,14 +194,28 @@ impl Conversation {
     ) -> Result<(), SshErrorKind> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let mut input = self.channel.stream(0);
-            let mut pumped = Ok(false);
-            let sent =
-                link.drive(patience, Some(&mut || pumped = self.pump(link, data)), || input.write(rest));
-            pumped?;
-            let sent = sent.map_err(|failure| failure.during(Step::Send))?;
-            rest = rest.get(sent..).unwrap_or_default();
-            patience.moved(sent);
+            let fault = match self.channel.stream(0).write(rest) {
+                Ok(sent) => {
+                    rest = rest.get(sent..).unwrap_or_default();
+                    patience.moved(sent);
+                    continue;
+                }
+                Err(error) => link.noted(error.into()),
+            };
+            if !fault.would_block {
+                return Err(Failure::Fault(fault).during(Step::Send));
+            }
+            patience.check()?;
+            let moved = self.pump(link, data)?;
+            // A script that has ended takes nothing any more, and the server does not say so.
+            if self.is_over() && !link.is_sending() {
+                let detail = "the remote command has ended".to_owned();
+                return Err(SshErrorKind::Channel { step: Step::Send, detail });
+            }
+            if !moved {
+                // The write may have taken our own packets off the socket.
+                link.wait(patience.until().min(Instant::now() + SHARED_NAP))?;
+            }
         }
         Ok(())
     }
@@ -176,7 +233,7 @@ impl Conversation {
         mut meanwhile: Meanwhile<'_>,
         data: &mut dyn FnMut(&[u8]),
     ) -> Result<(), SshErrorKind> {
-        while self.exit.is_none() && !self.ended {
+        while !self.is_over() {
             let moved = self.pump(link, data)?;
             patience.moved(std::mem::take(&mut self.received));
             patience.check()?;
@@ -209,9 +266,37 @@ impl Conversation {
     }
 }
 
+/// Keeps the end of a text.
 fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
-    let room = MAX_STDERR.saturating_sub(kept.len()).min(bytes.len());
-    kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    kept.extend_from_slice(bytes);
+    let surplus = kept.len().saturating_sub(MAX_STDERR);
+    kept.drain(..surplus);
+}
+
+/// What one piece of output held.
+#[derive(Default)]
+struct Heard {
+    reports: Vec<Report>,
+    file: Option<WantedFile>,
+}
+
+impl Heard {
+    fn take(&mut self, part: Part<'_>, data: &mut dyn FnMut(&[u8])) {
+        match (part, &mut self.file) {
+            (Part::Data(bytes), Some(file)) if !file.complete => {
+                // The script has promised the length; what goes beyond it is not kept.
+                let room = file.length.saturating_add(1).saturating_sub(file.bytes.len()).min(bytes.len());
+                file.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
+            }
+            (Part::Data(bytes), _) => data(bytes),
+            (Part::Report(Report::File(length)), _) => {
+                let length = usize::try_from(length).unwrap_or(0);
+                self.file = Some(WantedFile { length, ..WantedFile::default() });
+            }
+            (Part::Report(Report::End), Some(file)) => file.complete = true,
+            (Part::Report(report), _) => self.reports.push(report),
+        }
+    }
 }
 
 /// The number of a signal the peer names without `SIG`; 0 for one that is not known here.

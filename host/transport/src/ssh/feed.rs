@@ -58,13 +58,19 @@ impl Write for Feed<'_, '_> {
         if self.outcome.shut.get() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the stream was given up"));
         }
-        if self.conversation.exit.is_some() || self.conversation.ended {
+        if self.conversation.is_over() {
             self.outcome.remote_ended.set(true);
             self.outcome.shut();
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote command has ended"));
         }
         match self.conversation.send(self.link, bytes, &mut self.patience, &mut |_| {}) {
             Ok(()) => Ok(bytes.len()),
+            // A channel that is closed under our hands: the script's own words are still to be read.
+            Err(_) if !self.link.is_broken() && self.conversation.drained(self.link) => {
+                self.outcome.remote_ended.set(true);
+                self.outcome.shut();
+                Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote command has ended"))
+            }
             Err(kind) => {
                 let error = io::Error::other(kind.to_string());
                 self.outcome.failed.replace(Some(kind));

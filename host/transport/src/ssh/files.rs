@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
 use super::patience::{Cancel, Patience};
@@ -39,32 +40,56 @@ impl fmt::Display for RemoteDir {
     }
 }
 
+impl RemoteDir {
+    /// A name for a new directory under `/tmp`: `prefix` (ASCII letters, digits, `.`, `_`, `-`) plus a random ending. Only
+    /// making it says whether it is there; no name is ever reused (defects 48, 49).
+    pub fn new(prefix: &str) -> Result<Self, SshErrorKind> {
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(usable) {
+            let detail = format!("{prefix:?} must be 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ -");
+            return Err(SshErrorKind::Invalid { what: "remote directory prefix", detail });
+        }
+        let mut random = [0; 6];
+        getrandom::fill(&mut random)
+            .map_err(|error| SshErrorKind::Local { what: "random numbers", detail: error.to_string() })?;
+        Ok(Self { path: format!("/tmp/{prefix}.{}", hex::encode(random)) })
+    }
+}
+
 pub(super) fn make_private_dir(
     worker: &Worker,
     prefix: &str,
     cancel: &Cancel,
 ) -> Result<RemoteDir, SshErrorKind> {
-    let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(usable) {
-        let detail = format!("{prefix:?} must be 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ -");
-        return Err(SshErrorKind::Invalid { what: "remote directory prefix", detail });
-    }
-    let mut random = [0; 6];
-    getrandom::fill(&mut random)
-        .map_err(|error| SshErrorKind::Local { what: "random numbers", detail: error.to_string() })?;
-    let path = format!("/tmp/{prefix}.{}", hex::encode(random));
-    // mkdir fails on anything that is there already, a planted link included; no name is ever reused.
-    let body = format!("umask 077; mkdir -m 700 {}", quote(&path));
+    let dir = RemoteDir::new(prefix)?;
+    // mkdir fails on anything that is there already, a planted link included.
+    let body = format!("umask 077; mkdir -m 700 {}", quote(&dir.path));
     quiet(worker, &body, worker.settings.write_timeout, cancel)?
-        .expect_success(|| format!("making the directory {path}"))?;
-    Ok(RemoteDir { path })
+        .expect_success(|| format!("making the directory {dir}"))?;
+    Ok(dir)
 }
 
-pub(super) fn remove_dir(worker: &Worker, dir: &RemoteDir, cancel: &Cancel) -> Result<(), SshErrorKind> {
+/// Removes a directory and looks whether it is gone. What another user made in it may need that user.
+pub(super) fn remove_dir(
+    worker: &Worker,
+    dir: &RemoteDir,
+    account: Option<&Account>,
+    cancel: &Cancel,
+) -> Result<(), SshErrorKind> {
     let path = quote(&dir.path);
+    let as_account = match account {
+        Some(account) => format!(
+            "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1\n",
+            become_user::feeding(account, &format!("rm -rf {path}/*")),
+            become_user::command(account)
+        ),
+        None => String::new(),
+    };
     // Members without the right to write (a read-only source tree) would keep rm from removing their content.
-    let body =
-        format!("cd / && {{ rm -rf {path} 2>/dev/null || {{ chmod -R u+rwx {path}; rm -rf {path}; }}; }}");
+    let body = format!(
+        "cd / && rm -rf {path} 2>/dev/null && return 0\n{as_account}chmod -R u+rwx {path} 2>/dev/null\n\
+         rm -rf {path}\n[ ! -e {path} ]"
+    );
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
     quiet(worker, &body, limit, cancel)?.expect_success(|| format!("removing the directory {}", dir.path))
 }

@@ -381,7 +381,7 @@ impl Way {
     fn step(&mut self, link: &Link) -> Moved {
         let mut moved = false;
         let only = self.stuck.take();
-        let parts = [Self::from_channel, Self::to_pair, Self::from_pair, Self::to_channel];
+        let parts = [Self::receive, Self::hand_in, Self::pick_up, Self::send];
         for (index, part) in parts.into_iter().enumerate() {
             if only.is_some_and(|only| only != index) {
                 continue;
@@ -406,7 +406,7 @@ impl Way {
         if moved { Moved::Some } else { Moved::Nothing }
     }
 
-    fn from_channel(&mut self, link: &Link) -> Result<bool, Fault> {
+    fn receive(&mut self, link: &Link) -> Result<bool, Fault> {
         if !self.inward.is_empty() {
             return Ok(false);
         }
@@ -415,11 +415,11 @@ impl Way {
         read.map(|length| length > 0).map_err(|error| link.noted(error.into()))
     }
 
-    fn to_pair(&mut self, _: &Link) -> Result<bool, Fault> {
+    fn hand_in(&mut self, _: &Link) -> Result<bool, Fault> {
         local(&mut self.inward, &mut self.pair)
     }
 
-    fn from_pair(&mut self, _: &Link) -> Result<bool, Fault> {
+    fn pick_up(&mut self, _: &Link) -> Result<bool, Fault> {
         if !self.outward.is_empty() || self.pair_ended {
             return Ok(false);
         }
@@ -435,7 +435,7 @@ impl Way {
         }
     }
 
-    fn to_channel(&mut self, link: &Link) -> Result<bool, Fault> {
+    fn send(&mut self, link: &Link) -> Result<bool, Fault> {
         if !self.outward.is_empty() {
             let sent = self.channel.write(self.outward.rest()).map_err(|error| link.noted(error.into()))?;
             self.outward.took(sent);

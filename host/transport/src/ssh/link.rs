@@ -27,7 +27,7 @@ use crate::stop::StopToken;
 
 /// How long a blocked step sleeps at most while another channel of the session has to be served as well: the blocked
 /// step may have taken that channel's packets off the socket, so that the socket would not wake us for them.
-const SHARED_NAP: Duration = Duration::from_millis(20);
+pub(super) const SHARED_NAP: Duration = Duration::from_millis(20);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// One piece of reading from a channel.

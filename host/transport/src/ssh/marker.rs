@@ -20,8 +20,20 @@ pub(super) enum Report {
     NoDirectory,
     /// The target has no tar.
     NoTar,
+    /// The target has no gzip.
+    NoGzip,
     /// Ready for data on stdin.
     Ready,
+    /// Something before the command failed, with this code.
+    Failed(i32),
+    /// A wanted file of this many bytes follows, up to the next report.
+    File(i32),
+    /// The end of that file.
+    End,
+    /// A signal ended the command; its exit code has been reported before.
+    Signal(i32),
+    /// A detached command is gone without an exit code.
+    Lost,
     /// The exit code.
     Exit(i32),
 }
@@ -35,6 +47,12 @@ impl Report {
             "group" => Some(Self::Group(number)),
             "nodir" => Some(Self::NoDirectory),
             "notar" => Some(Self::NoTar),
+            "nogzip" => Some(Self::NoGzip),
+            "failed" => Some(Self::Failed(number)),
+            "file" => Some(Self::File(number)),
+            "end" => Some(Self::End),
+            "signal" => Some(Self::Signal(number)),
+            "lost" => Some(Self::Lost),
             "ready" => Some(Self::Ready),
             "exit" => Some(Self::Exit(number)),
             _ => None,
@@ -59,10 +77,23 @@ impl Token {
         &self.0
     }
 
+    /// A report as it arrives.
+    pub(super) fn rendered(&self, name: &str, number: i32) -> Vec<u8> {
+        format!("\u{1e}{} {name} {number}\u{1e}", self.0).into_bytes()
+    }
+
     /// Shell text that writes a report; `number` is a number or a quoted expansion.
     pub(super) fn report(&self, name: &str, number: &str) -> String {
         format!(r"printf '\036{} {name} %s\036' {number}", self.0)
     }
+}
+
+/// A piece of a script's output.
+pub(super) enum Part<'a> {
+    /// Output.
+    Data(&'a [u8]),
+    /// A report.
+    Report(Report),
 }
 
 /// Splits a script's output into reports and data.
@@ -91,30 +122,28 @@ impl Filter {
         &self.noise
     }
 
-    /// Takes the next bytes; calls `data` with output and returns the reports among them.
-    pub(super) fn feed(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8])) -> Vec<Report> {
-        let mut reports = Vec::new();
+    /// Takes the next bytes and hands over output and reports in their order.
+    pub(super) fn feed(&mut self, bytes: &[u8], take: &mut dyn FnMut(Part<'_>)) {
         if self.held.is_empty() {
-            let rest = self.split(bytes, data, &mut reports);
+            let rest = self.split(bytes, take);
             self.held = bytes.get(rest..).unwrap_or_default().to_vec();
         } else {
             let mut held = std::mem::take(&mut self.held);
             held.extend_from_slice(bytes);
-            let rest = self.split(&held, data, &mut reports);
+            let rest = self.split(&held, take);
             held.drain(..rest);
             self.held = held;
         }
-        reports
     }
 
     /// The end of the output: what looked like the beginning of a report was data.
-    pub(super) fn finish(&mut self, data: &mut dyn FnMut(&[u8])) {
+    pub(super) fn finish(&mut self, take: &mut dyn FnMut(Part<'_>)) {
         let held = std::mem::take(&mut self.held);
-        self.emit(&held, data);
+        self.emit(&held, take);
     }
 
     /// Handles `bytes` up to the returned position; what follows needs more bytes to be judged.
-    fn split(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8]), reports: &mut Vec<Report>) -> usize {
+    fn split(&mut self, bytes: &[u8], take: &mut dyn FnMut(Part<'_>)) -> usize {
         let mut done = 0;
         let mut from = 0;
         while let Some(position) = bytes.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == RS))
@@ -124,19 +153,19 @@ impl Filter {
             match self.judge(candidate) {
                 Judged::Data => from = at + 1,
                 Judged::Undecided => {
-                    self.emit(bytes.get(done..at).unwrap_or_default(), data);
+                    self.emit(bytes.get(done..at).unwrap_or_default(), take);
                     return at;
                 }
                 Judged::Report(report, length) => {
-                    self.emit(bytes.get(done..at).unwrap_or_default(), data);
+                    self.emit(bytes.get(done..at).unwrap_or_default(), take);
                     self.started |= report == Report::Start;
-                    reports.push(report);
+                    take(Part::Report(report));
                     done = at + length;
                     from = done;
                 }
             }
         }
-        self.emit(bytes.get(done..).unwrap_or_default(), data);
+        self.emit(bytes.get(done..).unwrap_or_default(), take);
         bytes.len()
     }
 
@@ -152,10 +181,10 @@ impl Filter {
         }
     }
 
-    fn emit(&mut self, bytes: &[u8], data: &mut dyn FnMut(&[u8])) {
+    fn emit(&mut self, bytes: &[u8], take: &mut dyn FnMut(Part<'_>)) {
         if bytes.is_empty() {
         } else if self.started {
-            data(bytes);
+            take(Part::Data(bytes));
         } else {
             let room = MAX_NOISE.saturating_sub(self.noise.len()).min(bytes.len());
             self.noise.extend_from_slice(bytes.get(..room).unwrap_or_default());
@@ -181,10 +210,14 @@ mod tests {
         let mut filter = Filter::new(&token());
         let mut data = Vec::new();
         let mut reports = Vec::new();
+        let mut take = |part: Part<'_>| match part {
+            Part::Data(bytes) => data.extend_from_slice(bytes),
+            Part::Report(report) => reports.push(report),
+        };
         for chunk in chunks {
-            reports.extend(filter.feed(chunk, &mut |bytes| data.extend_from_slice(bytes)));
+            filter.feed(chunk, &mut take);
         }
-        filter.finish(&mut |bytes| data.extend_from_slice(bytes));
+        filter.finish(&mut take);
         (data, reports, filter.noise().to_vec())
     }
 

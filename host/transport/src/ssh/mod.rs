@@ -6,6 +6,7 @@
 
 mod algorithms;
 mod auth;
+mod become_user;
 mod certificate;
 mod connection;
 mod connector;
@@ -26,15 +27,21 @@ mod script;
 mod settings;
 mod sftp;
 mod shaping;
+mod stopping;
+mod task;
 mod upload;
+mod wrapper;
 
 pub use crate::entry::{UploadEntry, UploadSource};
 pub use crate::shell::quote;
+pub use become_user::{Account, Method};
 pub use connection::SshConnection;
 pub use connector::SshConnector;
 pub use error::{HostKeyChange, SshError, SshErrorKind, Step};
 pub use exec::{ExecRequest, RemoteEnd};
 pub use files::RemoteDir;
-pub use remote::{REMOTE_GRACE, REMOTE_LINGER, RemoteCommand, RemotePid};
+pub use remote::{REMOTE_LINGER, RemotePid};
 pub use rules::{HostPatterns, HostRule, JumpHost, Legacy};
 pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget, StepLimits};
+pub use stopping::REMOTE_GRACE;
+pub use task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd, Wanted};

@@ -1,89 +1,38 @@
-//! Running a command on a POSIX target, and stopping all of it.
+//! Running a command on a POSIX target (defects 46, 54, 56, 57).
 //!
-//! The command, its directory and its environment travel by stdin, so that no secret is in the target's process list
-//! or shell history (defect 46). It gets a session and process group of its own, whose id it reports before it
-//! becomes the command; stop signals that group and looks what is left (defects 54, 56, 57).
+//! Files, directory, environment and command travel by stdin in one request (see [`super::wrapper`]). The command gets a
+//! session and process group of its own, whose id it reports before it becomes the command.
 
 use std::time::{Duration, Instant};
 
 use super::connection::Worker;
-use super::error::{SshErrorKind, Step};
+use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
-use super::link::{Link, Meanwhile};
+use super::feed::Outcome;
 use super::marker::{Filter, Report, Token};
 use super::patience::{Cancel, Patience};
-use super::script::{self, SHELL, whole};
+use super::stopping::stop_group;
+use super::task::{DetachedRun, RemoteCommand, RemoteTask, TaskEnd};
+use super::upload::{self, Cargo};
+use super::wrapper::{self, Packing, Wrapper};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
-use crate::shell::{is_variable_name, quote};
+use crate::shell::is_variable_name;
 use crate::stop::StopLevel;
-use crate::stop_script::stop_script;
 
-/// Time between TERM and KILL on the target.
-pub const REMOTE_GRACE: Duration = Duration::from_secs(4);
 /// How long output is still read after the command has ended while a descendant holds it open.
 pub const REMOTE_LINGER: Duration = Duration::from_secs(2);
 
 /// How long a stop waits for a command that is just starting to name its process group.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// Limit for the target's answer about a KILL.
-const KILL_WAIT: Duration = Duration::from_secs(20);
 /// A sleep of the reading loop; stops and output end it early.
 const NAP: Duration = Duration::from_mins(1);
-
-/// A command for a POSIX target.
-#[derive(Clone)]
-pub struct RemoteCommand {
-    /// Directory to run in.
-    pub dir: String,
-    /// Variables added to the account's environment. They are seen only by the account itself and root.
-    pub env: Vec<(String, String)>,
-    /// Shell text of one simple command, quoted by the caller (see [`super::quote`]); it is run by `exec`.
-    pub program_line: String,
-}
 
 /// The process group of a remote command, for the record and for [`super::SshConnection::stop_group`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemotePid {
     /// Process group id on the target; the command itself is its leader wherever the target has `setsid`.
     pub group: i32,
-}
-
-/// The script: an inner part that becomes the command and an outer one that waits for it and reports.
-///
-/// The inner part reaches its shell through a pipe for the same reason as the outer one. `setsid` runs it in place,
-/// for a child of a shell without job control leads no group; where there is none, job control gives it a group.
-fn script_for(command: &RemoteCommand, token: &Token) -> String {
-    let enter =
-        format!("cd {} 2>/dev/null || {{ {}; exit 1; }}\n", quote(&command.dir), token.report("nodir", "0"));
-    let assign = |(name, value): &(String, String)| {
-        format!(
-            "{name}={}
-export {name}
-",
-            quote(value)
-        )
-    };
-    let variables = command.env.iter().map(assign).collect::<Vec<_>>().concat();
-    let inner = format!(
-        "{enter}{variables}\
-         case $1 in own) set -- \"$$\" ;; *) set -- \"$(($(ps -o pgid= -p $$)))\" ;; esac\n\
-         {group}\n\
-         set --\n\
-         exec {program} </dev/null\n",
-        group = token.report("group", "\"$1\""),
-        program = command.program_line,
-    );
-    whole(&format!(
-        "if command -v setsid >/dev/null 2>&1; then set -- setsid own; else set -- '' found; set -m; fi 2>/dev/null\n\
-         {start}\n\
-         printf '%s\\n' {inner} | $1 /bin/sh -c 'eval \"$(cat)\"' sh \"$2\" 2>&1 &\n\
-         wait \"$!\"\n\
-         {exit}",
-        start = token.report("start", "0"),
-        inner = quote(&inner),
-        exit = token.report("exit", "\"$?\""),
-    ))
 }
 
 fn check(command: &RemoteCommand) -> Result<(), SshErrorKind> {
@@ -103,39 +52,62 @@ fn check(command: &RemoteCommand) -> Result<(), SshErrorKind> {
     Ok(())
 }
 
-/// Runs a command to its end or until it is stopped.
+/// Called with the process group.
+pub(super) type OnStart = Box<dyn FnOnce(RemotePid) + Send>;
+
+/// Does a task to its end or until it is stopped.
 pub(super) fn run(
     worker: &Worker,
-    command: &RemoteCommand,
+    task: &RemoteTask,
     sink: &dyn OutputSink,
     cancel: &Cancel,
-    on_start: Box<dyn FnOnce(RemotePid) + Send>,
-) -> Result<RemoteEnd, SshErrorKind> {
-    check(command)?;
+    on_start: OnStart,
+) -> Result<TaskEnd, SshErrorKind> {
+    check(&task.command)?;
+    let mut cargo = match &task.setup {
+        Some(setup) => Cargo::of(&setup.entries, setup.dir.path(), worker.gzip())?,
+        None => Cargo::default(),
+    };
+    let mut make = task.setup.as_ref().is_some_and(|setup| setup.make);
+    let mut on_start = Some(on_start);
+    loop {
+        let mut running = Running::begin(worker, task, make, &cargo, sink, cancel, &mut on_start)?;
+        let end = running.finish();
+        let refused = running.conversation.last;
+        running.close();
+        match (refused, &task.setup) {
+            (Some(Report::NoGzip), Some(_)) if cargo.packing() == Some(Packing::Gzip) => {
+                worker.forget_gzip();
+                cargo.unpacked();
+            }
+            (Some(Report::NoTar), Some(setup)) if cargo.packing().is_some() => {
+                tracing::debug!(target = %worker.target, "no tar on the target; uploading file by file");
+                upload::one_by_one(worker, &setup.entries, setup.dir.path(), cancel)?;
+                cargo = Cargo::default();
+            }
+            _ => return end,
+        }
+        // The first try has made it.
+        make = false;
+    }
+}
+
+/// Goes on with a detached command.
+pub(super) fn attach(
+    worker: &Worker,
+    task: &RemoteTask,
+    detached: &DetachedRun,
+    sink: &dyn OutputSink,
+    cancel: &Cancel,
+) -> Result<TaskEnd, SshErrorKind> {
     let token = Token::random()?;
-    let text = script_for(command, &token);
-    let link = &worker.link;
-    let mut patience =
-        Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let mut conversation =
-        Conversation::start(link, SHELL, Some(Filter::new(&token)), true, &patience, None)?;
-    // Until the last byte is sent a stop leaves a script that is cut off, and that does nothing.
-    let sent = conversation
-        .send(link, text.as_bytes(), &mut patience, &mut |bytes| sink.output(bytes))
-        .and_then(|()| conversation.end_input(link, &patience));
-    let result = sent.and_then(|()| {
-        let mut running = Running {
-            worker,
-            dir: &command.dir,
-            conversation: &mut conversation,
-            sink,
-            cancel,
-            on_start: Some(on_start),
-        };
-        running.finish()
-    });
-    conversation.close(link);
-    result
+    let line = wrapper::attach(&token, detached.dir(), detached.offset(), task.wanted.as_ref());
+    let mut on_start = None;
+    let mut running =
+        Running::send(worker, task, &line, token, &Cargo::default(), sink, cancel, &mut on_start)?;
+    let end = running.finish();
+    running.close();
+    end
 }
 
 /// Why the reading loop ended.
@@ -147,15 +119,111 @@ enum Why {
 
 struct Running<'a> {
     worker: &'a Worker,
-    dir: &'a str,
-    conversation: &'a mut Conversation,
+    task: &'a RemoteTask,
+    token: Token,
+    conversation: Conversation,
     sink: &'a dyn OutputSink,
     cancel: &'a Cancel,
-    on_start: Option<Box<dyn FnOnce(RemotePid) + Send>>,
+    on_start: &'a mut Option<OnStart>,
 }
 
-impl Running<'_> {
-    fn finish(&mut self) -> Result<RemoteEnd, SshErrorKind> {
+impl<'a> Running<'a> {
+    fn begin(
+        worker: &'a Worker,
+        task: &'a RemoteTask,
+        make: bool,
+        cargo: &Cargo<'_>,
+        sink: &'a dyn OutputSink,
+        cancel: &'a Cancel,
+        on_start: &'a mut Option<OnStart>,
+    ) -> Result<Self, SshErrorKind> {
+        let token = Token::random()?;
+        let line = Wrapper {
+            make,
+            root: task.setup.as_ref().map_or("", |setup| setup.dir.path()),
+            inline: cargo.inline(),
+            stream: cargo.packing(),
+            command: Some(&task.command),
+            detached: task.detached.as_ref().map(DetachedRun::dir),
+            wanted: task.wanted.as_ref(),
+        }
+        .line(&token);
+        Self::send(worker, task, &line, token, cargo, sink, cancel, on_start)
+    }
+
+    fn send(
+        worker: &'a Worker,
+        task: &'a RemoteTask,
+        line: &str,
+        token: Token,
+        cargo: &Cargo<'_>,
+        sink: &'a dyn OutputSink,
+        cancel: &'a Cancel,
+        on_start: &'a mut Option<OnStart>,
+    ) -> Result<Self, SshErrorKind> {
+        let link = &worker.link;
+        let limit = worker.settings.write_timeout;
+        let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
+        let filter = Some(Filter::new(&token));
+        let conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+        let mut running = Self { worker, task, token, conversation, sink, cancel, on_start };
+        let sent = running.send_all(line, cargo, &mut patience);
+        match sent {
+            Ok(()) => Ok(running),
+            Err(kind) => {
+                running.close();
+                Err(kind)
+            }
+        }
+    }
+
+    /// Until the last byte of the line is sent a stop leaves a line that is cut off, and that does nothing.
+    fn send_all(
+        &mut self,
+        line: &str,
+        cargo: &Cargo<'_>,
+        patience: &mut Patience<'_>,
+    ) -> Result<(), SshErrorKind> {
+        let (link, sink) = (&self.worker.link, self.sink);
+        let mut data = |bytes: &[u8]| sink.output(bytes);
+        self.conversation.send(link, line.as_bytes(), patience, &mut data)?;
+        let outcome = Outcome::default();
+        match cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome) {
+            Ok(()) => self.conversation.end_input(link, patience),
+            // What the target says about its own end is the better message.
+            Err(_) if outcome.remote_ended() => Ok(()),
+            Err(kind) => Err(kind),
+        }
+    }
+
+    fn close(self) {
+        self.conversation.close(&self.worker.link);
+    }
+
+    fn finish(&mut self) -> Result<TaskEnd, SshErrorKind> {
+        let end = self.end()?;
+        let file = match (&self.task.wanted, self.conversation.file.take()) {
+            (Some(wanted), Some(file)) if end.exit == Some(Exit::Code(0)) => {
+                let path = || wanted.files.first().cloned().unwrap_or_default();
+                if file.length as u64 > wanted.max_bytes {
+                    return Err(SshErrorKind::TooLarge { path: path(), limit: wanted.max_bytes });
+                }
+                if !file.complete || file.bytes.len() != file.length {
+                    let message = "what arrived is not the whole file".to_owned();
+                    return Err(SshErrorKind::Remote {
+                        action: format!("reading {}", path()),
+                        code: 1,
+                        message,
+                    });
+                }
+                Some(file.bytes)
+            }
+            _ => None,
+        };
+        Ok(TaskEnd { end, file })
+    }
+
+    fn end(&mut self) -> Result<RemoteEnd, SshErrorKind> {
         match self.listen() {
             Ok(Why::Ended) => Ok(RemoteEnd { exit: Some(self.exit()?), stopped: None }),
             Ok(Why::Stop) => self.stopped(),
@@ -201,27 +269,52 @@ impl Running<'_> {
     /// True when nothing more is to come, or not worth waiting for.
     fn over(&self, linger: Duration) -> bool {
         self.conversation.ended
-            || self.conversation.last == Some(Report::NoDirectory)
+            || self.refused()
             || self.conversation.exit.is_some_and(|(_, at)| at.elapsed() >= linger)
     }
 
+    /// True when the script has given up before the command.
+    fn refused(&self) -> bool {
+        let last = self.conversation.last;
+        matches!(
+            last,
+            Some(Report::NoDirectory | Report::NoTar | Report::NoGzip | Report::Failed(_) | Report::Lost)
+        )
+    }
+
     fn pump(&mut self) -> Result<bool, SshErrorKind> {
-        let sink = self.sink;
-        let moved = self.conversation.pump(&self.worker.link, &mut |bytes| sink.output(bytes))?;
-        if let Some(group) = self.conversation.group
-            && let Some(on_start) = self.on_start.take()
-        {
-            on_start(RemotePid { group });
+        let (sink, detached) = (self.sink, self.task.detached.as_ref());
+        let moved = self.conversation.pump(&self.worker.link, &mut |bytes| {
+            sink.output(bytes);
+            if let Some(detached) = detached {
+                detached.took(bytes.len());
+            }
+        })?;
+        if let Some(group) = self.conversation.group {
+            if let Some(detached) = detached {
+                detached.started(group);
+            }
+            if let Some(on_start) = self.on_start.take() {
+                on_start(RemotePid { group });
+            }
         }
         Ok(moved)
     }
 
     fn exit(&mut self) -> Result<Exit, SshErrorKind> {
-        if self.conversation.last == Some(Report::NoDirectory) {
-            return Err(SshErrorKind::RemoteDirectory { dir: self.dir.to_owned() });
+        match self.conversation.last {
+            Some(Report::NoDirectory) => {
+                return Err(SshErrorKind::RemoteDirectory { dir: self.task.command.dir.clone() });
+            }
+            Some(Report::Failed(code)) => return Err(self.failure(code)),
+            Some(Report::Lost) => return Err(SshErrorKind::NoExit),
+            _ => {}
         }
         if let Some((code, _)) = self.conversation.exit {
-            return Ok(Exit::Code(code));
+            if let (Some(account), None) = (&self.task.command.account, self.conversation.group) {
+                return Err(SshErrorKind::NotBecome { user: account.user.clone(), code });
+            }
+            return Ok(self.told_apart(code));
         }
         if !self.conversation.started() {
             return Err(SshErrorKind::NotStarted { output: self.conversation.noise() });
@@ -234,16 +327,47 @@ impl Running<'_> {
         }
     }
 
+    /// A shell has one number for both; ksh gives signals above 256, the others remark on them.
+    fn told_apart(&self, code: i32) -> Exit {
+        let remarked = self.conversation.signal.is_some() || self.conversation.remark_of_shell(&self.token);
+        match code {
+            257..=320 => Exit::Signal(code - 256),
+            129..=192 if remarked => Exit::Signal(code - 128),
+            code => Exit::Code(code),
+        }
+    }
+
+    fn failure(&self, code: i32) -> SshErrorKind {
+        let message = excerpt(&self.conversation.stderr);
+        let dir = self.task.setup.as_ref().map(|setup| setup.dir.path().to_owned()).unwrap_or_default();
+        match code {
+            wrapper::NO_TOOLS => SshErrorKind::Remote {
+                action: "starting a detached command".to_owned(),
+                code,
+                message: "the target needs setsid, and a head that takes -c".to_owned(),
+            },
+            super::become_user::NOT_SHARED => SshErrorKind::Remote {
+                action: format!("letting another user into {dir}"),
+                code,
+                message: format!(
+                    "{message}; the target needs setfacl (package acl) and a file system with access lists"
+                ),
+            },
+            _ => SshErrorKind::Remote { action: format!("preparing {dir}"), code, message },
+        }
+    }
+
     fn stopped(&mut self) -> Result<RemoteEnd, SshErrorKind> {
         let _ = self.pump_until(START_WAIT, |running| running.conversation.group.is_some());
         let Some(group) = self.conversation.group else {
             let exit = self.conversation.exit.map(|(code, _)| Exit::Code(code));
             return Ok(RemoteEnd { exit, stopped: Some(StopOutcome { proved_dead: false }) });
         };
-        let (worker, cancel) = (self.worker, self.cancel);
+        let (worker, cancel, account) = (self.worker, self.cancel, self.task.command.account.as_ref());
         let proved_dead = stop_group(
             worker,
             group,
+            account,
             cancel,
             Some(&mut || {
                 // A lost connection shows itself in the stop as well.
@@ -267,64 +391,39 @@ impl Running<'_> {
     }
 }
 
-/// Ends a process group: over this connection, or over a new one where this one is gone or full. True when it is
-/// proved dead.
-pub(super) fn stop_group(
-    worker: &Worker,
-    group: i32,
-    cancel: &Cancel,
-    meanwhile: Meanwhile<'_>,
-) -> Result<bool, SshErrorKind> {
-    match stop_over(&worker.link, group, cancel, meanwhile) {
-        Ok(dead) => Ok(dead),
-        Err(kind) => {
-            tracing::debug!(target = %worker.target, error = %kind, "stopping over a new connection");
-            let link = worker.another_link(cancel)?;
-            stop_over(&link, group, cancel, None)
-        }
-    }
-}
-
-fn stop_over(
-    link: &Link,
-    group: i32,
-    cancel: &Cancel,
-    mut meanwhile: Meanwhile<'_>,
-) -> Result<bool, SshErrorKind> {
-    if cancel.level() < StopLevel::Kill {
-        let mut patience =
-            Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill));
-        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-        match script::run(
-            link,
-            &stop_script(&group.to_string(), REMOTE_GRACE),
-            &mut patience,
-            serve,
-            &mut |_| {},
-        ) {
-            Ok(ran) => return Ok(ran.code == 0),
-            // Told to kill now: the polite script is left behind.
-            Err(SshErrorKind::Stopped) => {}
-            Err(kind) => return Err(kind),
-        }
-    }
-    let mut patience = Patience::new(Step::Output, KILL_WAIT, cancel, None);
-    let ran = script::run(
-        link,
-        &stop_script(&group.to_string(), Duration::ZERO),
-        &mut patience,
-        meanwhile,
-        &mut |_| {},
-    )?;
-    Ok(ran.code == 0)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::marker::Part;
+    use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
 
     fn command() -> RemoteCommand {
-        RemoteCommand { dir: "/tmp".into(), env: vec![("A".into(), "1".into())], program_line: "true".into() }
+        RemoteCommand {
+            dir: "/tmp".into(),
+            env: vec![("A".into(), "1".into())],
+            program_line: "true".into(),
+            account: None,
+        }
+    }
+
+    fn line(command: &RemoteCommand, token: &Token) -> String {
+        Wrapper { command: Some(command), ..Wrapper::default() }.line(token)
+    }
+
+    /// What a shell makes of a line: reports, output, and what it says itself.
+    fn conversation(shell: &str, line: &str, token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
+        use std::io::Write;
+        let script = "IFS= read -r l && eval \"$l\"";
+        let pipe = std::process::Stdio::piped;
+        let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let (mut reports, mut data) = (Vec::new(), Vec::new());
+        Filter::new(token).feed(&output.stdout, &mut |part| match part {
+            Part::Data(bytes) => data.extend_from_slice(bytes),
+            Part::Report(report) => reports.push(report),
+        });
+        (reports, data, output.stderr)
     }
 
     #[test]
@@ -343,94 +442,53 @@ mod tests {
     }
 
     #[test]
-    fn a_script_cut_off_anywhere_runs_nothing() {
+    fn a_line_cut_off_anywhere_runs_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().join("ran");
         let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
-        let text = script_for(&command, &Token::random().unwrap());
-        for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(7) {
-            let script = text.get(..cut).unwrap();
-            let _ = std::process::Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        let token = Token::random().unwrap();
+        let text = line(&command, &token);
+        for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(29) {
+            conversation("/bin/dash", text.get(..cut).unwrap(), &token);
             assert!(!mark.exists(), "ran when cut at {cut}");
         }
-        let _ = std::process::Command::new("/bin/sh").arg("-c").arg(&text).output().unwrap();
+        conversation("/bin/dash", &text, &token);
         assert!(mark.exists());
-    }
-
-    fn shells() -> Vec<&'static str> {
-        let (found, missing): (Vec<_>, Vec<_>) =
-            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/zsh"]
-                .into_iter()
-                .partition(|shell| std::path::Path::new(shell).exists());
-        println!("SKIPPED, not installed: {missing:?}");
-        found
-    }
-
-    /// `shell -c`, of busybox too.
-    fn of(shell: &str) -> std::process::Command {
-        let mut command = std::process::Command::new(shell);
-        command.args(if shell.ends_with("busybox") { &["sh", "-c"][..] } else { &["-c"] });
-        command
     }
 
     #[test]
     fn each_shell_runs_and_reports() {
-        let command = RemoteCommand { program_line: "sh -c 'echo \"$A\"; exit 42'".into(), ..command() };
+        let program = "sh -c 'echo \"$A\"; exit 42'".to_owned();
+        let env = vec![("A".to_owned(), "it's\n\"two\" $lines".to_owned())];
+        let command = RemoteCommand { program_line: program, env, ..command() };
         for shell in shells() {
             let token = Token::random().unwrap();
-            let output = of(shell).arg(script_for(&command, &token)).output().unwrap();
-            let mut said = Vec::new();
-            let reports =
-                Filter::new(&token).feed(&output.stdout, &mut |bytes| said.extend_from_slice(bytes));
+            let (reports, said, stderr) = conversation(shell, &line(&command, &token), &token);
             let [Report::Start, Report::Group(group), Report::Exit(42)] = reports[..] else {
-                panic!("{shell}: {reports:?} {output:?}")
+                panic!("{shell}: {reports:?} {said:?} {stderr:?}")
             };
             assert!(group > 1);
-            assert_eq!(said, b"1\n", "{shell}");
+            assert_eq!(String::from_utf8_lossy(&said), "it's\n\"two\" $lines\n", "{shell}");
         }
     }
 
-    /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
-    fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {
-        use std::os::unix::process::CommandExt;
-        let script = "trap '' TERM; sleep 300 & echo ready; while :; do sleep 0.1; done";
-        let mut leader = std::process::Command::new("/bin/sh")
-            .args(["-c", script])
-            .process_group(0)
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
-        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
-        let group = i32::try_from(leader.id()).unwrap();
-        (group, std::thread::spawn(move || drop(leader.wait())))
-    }
-
-    /// True while something of the group is more than a zombie: a container's init may take its time to reap.
-    fn lives(group: i32) -> bool {
-        let output = std::process::Command::new("ps").args(["-A", "-o", "pgid=,stat="]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().any(|line| {
-            let mut fields = line.split_ascii_whitespace();
-            fields.next() == Some(&group.to_string()) && !fields.next().unwrap().starts_with('Z')
-        })
-    }
-
     #[test]
-    fn the_stop_script_works_in_each_shell_with_and_without_ps() {
-        let tools = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/bin/sleep", tools.path().join("sleep")).unwrap();
-        let without_ps = tools.path().to_str().unwrap();
+    fn each_shell_tells_a_signal_from_an_exit_code() {
         for shell in shells() {
-            for path in ["/usr/bin:/bin", without_ps] {
-                let (group, reaper) = stubborn_group();
-                let script =
-                    format!("f() {{\n{}\n}}\nf", stop_script(&group.to_string(), Duration::from_millis(400)));
-                let output = of(shell).arg(script).env("PATH", path).output().unwrap();
-                assert!(output.status.success(), "{shell} {path}: {output:?}");
-                assert!(!lives(group), "{shell} {path}");
-                reaper.join().unwrap();
+            for (script, signalled) in [("kill -TERM $$", true), ("kill -KILL $$", true), ("exit 143", false)]
+            {
+                let token = Token::random().unwrap();
+                let command = RemoteCommand { program_line: format!("sh -c '{script}'"), ..command() };
+                let (reports, _, stderr) = conversation(shell, &line(&command, &token), &token);
+                let Some(Report::Exit(code)) = reports.last() else { panic!("{shell}: {reports:?}") };
+                let mark = String::from_utf8(token.rendered("run", 0)).unwrap();
+                let stderr = String::from_utf8_lossy(&stderr).into_owned();
+                let remark = stderr.rsplit_once(&mark).unwrap().1.trim();
+                assert_eq!(
+                    *code > 256 || !remark.is_empty(),
+                    signalled,
+                    "{shell} {script}: {code} {stderr:?}"
+                );
             }
         }
     }

@@ -84,8 +84,8 @@ fn first<'a, T>(
     host: &str,
     setting: impl Fn(&'a HostRule) -> Option<T>,
 ) -> Option<(usize, T)> {
-    let matching = rules.iter().enumerate().filter(|(_, rule)| rule.hosts.matches(host));
-    matching.filter_map(|(index, rule)| Some((index, setting(rule)?))).next()
+    let mut matching = rules.iter().enumerate().filter(|(_, rule)| rule.hosts.matches(host));
+    matching.find_map(|(index, rule)| Some((index, setting(rule)?)))
 }
 
 /// The jump hosts on the way to a host.

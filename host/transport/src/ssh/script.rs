@@ -7,7 +7,7 @@ use super::marker::{Filter, Token};
 use super::patience::Patience;
 
 /// What login shells of any kind, csh included, are asked to run. The real shell reads all of its script first.
-pub(super) const SHELL: &str = r#"exec /bin/sh -c 'eval "$(cat)"'"#;
+const SHELL: &str = r#"exec /bin/sh -c 'eval "$(cat)"'"#;
 
 /// The result of a script.
 pub(super) struct Ran {
@@ -26,7 +26,7 @@ impl Ran {
 }
 
 /// `body` as a function that is called by the last word: a script that is cut off on its way does nothing.
-pub(super) fn whole(body: &str) -> String {
+fn whole(body: &str) -> String {
     format!("autoexec_main() {{\n{body}\n}}\nautoexec_main\n")
 }
 

@@ -8,16 +8,38 @@ use ssh2::{FileStat, OpenFlags, OpenType, Sftp};
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
-use super::fault::Failure;
+use super::fault::{Failure, Fault};
 use super::link::Link;
 use super::patience::{Cancel, Patience};
+use super::upload;
 use crate::entry::UploadEntry;
 use crate::stop::StopLevel;
 
 const BUFFER: usize = 32 * 1024;
 
+/// Opens SFTP; none where the server does not offer it.
+pub(super) fn open(worker: &Worker, cancel: &Cancel) -> Result<Option<Sftp>, SshErrorKind> {
+    let patience =
+        Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
+    let link = &worker.link;
+    loop {
+        let fault = match link.session().sftp().map_err(Fault::from) {
+            Ok(sftp) => return Ok(Some(sftp)),
+            Err(fault) => fault,
+        };
+        if !fault.would_block {
+            tracing::debug!(target = %worker.target, detail = fault.detail, "no SFTP on the target");
+            // A subsystem that ends at once is told as a lost connection; the next request shows whether it is one.
+            return Ok(None);
+        }
+        patience.check()?;
+        link.wait(patience.until())?;
+    }
+}
+
 pub(super) fn upload(
     worker: &Worker,
+    sftp: Sftp,
     entries: &[UploadEntry],
     dir: &str,
     cancel: &Cancel,
@@ -25,8 +47,6 @@ pub(super) fn upload(
     let mut patience =
         Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
     let link = &worker.link;
-    let opened = link.drive(&patience, None, || link.session().sftp());
-    let sftp = opened.map_err(|failure| failure.during(Step::Sftp))?;
     let mut target = Target { link, sftp, root: Path::new(dir), made: HashSet::new() };
     let result = entries.iter().try_for_each(|entry| {
         patience.renew();
@@ -53,8 +73,7 @@ impl Target<'_> {
             other => other,
         };
         self.make_parents(Path::new(&entry.dest), patience);
-        let content =
-            entry.open().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
+        let content = upload::open(entry)?;
         let mode = i32::try_from(entry.mode & 0o7777).unwrap_or(0o600);
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let mut file = self

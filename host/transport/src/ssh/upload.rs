@@ -1,45 +1,37 @@
 //! Putting a tree of files on a target in one stream (defects 43, 51, 53).
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
+use super::link::Link;
 use super::marker::{Filter, Report, Token};
 use super::patience::{Cancel, Patience};
 use super::sftp;
-use crate::entry::{UploadEntry, UploadSource};
-use crate::shell::quote;
+use super::wrapper::{self, Inline, Packing, Wrapper, word};
+use crate::entry::{Content, UploadEntry, UploadSource};
 use crate::stop::StopLevel;
 
-/// The command line has no path and no secret in it: the first line of the input is the script, and the stream follows.
-const STREAM_SHELL: &str = r#"exec /bin/sh -c 'IFS= read -r l && eval "$l"'"#;
+/// The most bytes of small text files that travel in the script itself, which a shell reads byte by byte.
+const MAX_INLINE: u64 = 8 * 1024;
+/// From here on compressing costs less than sending, except on the fastest networks.
+const MIN_GZIP: u64 = 64 * 1024;
 const BUFFER: usize = 32 * 1024;
 
-pub(super) fn upload(
-    worker: &Worker,
-    entries: &[UploadEntry],
-    dir: &str,
-    cancel: &Cancel,
-) -> Result<(), SshErrorKind> {
-    check(entries, dir)?;
-    if entries.is_empty() {
-        return Ok(());
+/// Opens an entry's content.
+pub(super) fn open(entry: &UploadEntry) -> Result<Content, SshErrorKind> {
+    entry.open().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })
+}
+
+fn length(entry: &UploadEntry) -> Result<u64, SshErrorKind> {
+    match &entry.source {
+        UploadSource::Bytes(bytes) => Ok(bytes.len() as u64),
+        UploadSource::File(path) => std::fs::metadata(path)
+            .map(|found| found.len())
+            .map_err(|source| SshErrorKind::LocalFile { path: path.clone(), source }),
     }
-    let token = Token::random()?;
-    let mut patience =
-        Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let filter = Some(Filter::new(&token));
-    let mut conversation = Conversation::start(&worker.link, STREAM_SHELL, filter, false, &patience, None)?;
-    let result = send(worker, &mut conversation, entries, dir, &token, &mut patience);
-    let tar_missing = conversation.last == Some(Report::NoTar);
-    conversation.close(&worker.link);
-    if tar_missing {
-        tracing::debug!(target = %worker.target, "no tar on the target; uploading over SFTP");
-        return sftp::upload(worker, entries, dir, cancel);
-    }
-    result
 }
 
 fn check(entries: &[UploadEntry], dir: &str) -> Result<(), SshErrorKind> {
@@ -56,87 +48,224 @@ fn check(entries: &[UploadEntry], dir: &str) -> Result<(), SshErrorKind> {
     }
 }
 
-fn send(
+/// Files on their way, and how they travel.
+#[derive(Default)]
+pub(super) struct Cargo<'a> {
+    entries: &'a [UploadEntry],
+    inline: Vec<Inline>,
+    packing: Option<Packing>,
+}
+
+impl<'a> Cargo<'a> {
+    /// Small texts go into the script, everything else into an archive.
+    pub(super) fn of(entries: &'a [UploadEntry], dir: &str, gzip: bool) -> Result<Self, SshErrorKind> {
+        check(entries, dir)?;
+        if let Some(inline) = inline(entries)? {
+            return Ok(Self { entries: &[], inline, packing: None });
+        }
+        let total = entries.iter().map(length).sum::<Result<u64, _>>()?;
+        let packing = if gzip && total >= MIN_GZIP { Packing::Gzip } else { Packing::Plain };
+        Ok(Self { entries, inline: Vec::new(), packing: Some(packing) })
+    }
+
+    pub(super) fn inline(&self) -> &[Inline] {
+        &self.inline
+    }
+
+    pub(super) fn packing(&self) -> Option<Packing> {
+        self.packing
+    }
+
+    /// Goes without compression.
+    pub(super) fn unpacked(&mut self) {
+        self.packing = self.packing.map(|_| Packing::Plain);
+    }
+
+    /// Sends the archive, if there is one.
+    pub(super) fn stream(
+        &self,
+        link: &Link,
+        conversation: &mut Conversation,
+        patience: Patience<'_>,
+        outcome: &Outcome,
+    ) -> Result<(), SshErrorKind> {
+        let feed = Feed::new(link, conversation, patience, outcome);
+        let buffer = BufWriter::with_capacity(BUFFER, feed);
+        match self.packing {
+            None => Ok(()),
+            Some(Packing::Plain) => archive(buffer, self.entries, outcome, |mut buffer| buffer.flush()),
+            Some(Packing::Gzip) => {
+                let level = flate2::Compression::fast();
+                let encoder = flate2::write::GzEncoder::new(buffer, level);
+                archive(encoder, self.entries, outcome, |encoder| encoder.finish()?.flush())
+            }
+        }
+    }
+}
+
+/// The files as texts of the script; none when one is too large, no text, or to be made unwritable.
+fn inline(entries: &[UploadEntry]) -> Result<Option<Vec<Inline>>, SshErrorKind> {
+    let mut room = MAX_INLINE;
+    let mut files = Vec::new();
+    for entry in entries {
+        let length = length(entry)?;
+        if length > room || entry.mode & 0o600 != 0o600 {
+            return Ok(None);
+        }
+        room -= length;
+        let mut bytes = Vec::new();
+        open(entry)?
+            .reader
+            .read_to_end(&mut bytes)
+            .map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
+        match String::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => {
+                files.push(Inline { dest: entry.dest.clone(), text, mode: entry.mode & 0o7777 });
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(files))
+}
+
+/// Puts files below a directory that is there.
+pub(super) fn upload(
     worker: &Worker,
-    conversation: &mut Conversation,
     entries: &[UploadEntry],
     dir: &str,
-    token: &Token,
-    patience: &mut Patience<'_>,
+    cancel: &Cancel,
 ) -> Result<(), SshErrorKind> {
-    let link = &worker.link;
-    // Modes are exact (-p); the owner is whoever extracts, for the headers say root and only root can obey.
-    let line = format!(
-        "{start}; if cd {dir} 2>/dev/null; then if command -v tar >/dev/null 2>&1; then {ready}; tar -xpf -; {exit}; \
-         else {notar}; fi; else {nodir}; fi\n",
-        start = token.report("start", "0"),
-        dir = quote(dir),
-        ready = token.report("ready", "0"),
-        exit = token.report("exit", "\"$?\""),
-        notar = token.report("notar", "0"),
-        nodir = token.report("nodir", "0"),
-    );
-    conversation.send(link, line.as_bytes(), patience, &mut |_| {})?;
-    await_ready(worker, conversation, dir, patience)?;
-    let outcome = Outcome::default();
-    let streamed = stream(worker, conversation, entries, patience.at(Step::Send), &outcome);
-    match streamed {
-        Ok(()) => conversation.end_input(link, patience)?,
-        // What tar says about its own end is the better message.
-        Err(_) if outcome.remote_ended() => {}
-        Err(kind) => return Err(kind),
+    if entries.is_empty() {
+        return check(entries, dir);
     }
-    conversation.until_exit(link, patience, None, &mut |_| {})?;
-    match conversation.exit {
-        Some((0, _)) if !outcome.remote_ended() => Ok(()),
-        Some((code, _)) => {
+    let mut cargo = Cargo::of(entries, dir, worker.gzip())?;
+    loop {
+        match deliver(worker, &cargo, dir, cancel)? {
+            Some(Report::NoGzip) if cargo.packing == Some(Packing::Gzip) => {
+                worker.forget_gzip();
+                cargo.unpacked();
+            }
+            Some(Report::NoTar) => return one_by_one(worker, entries, dir, cancel),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// One try; what the target lacks is the result.
+fn deliver(
+    worker: &Worker,
+    cargo: &Cargo<'_>,
+    dir: &str,
+    cancel: &Cancel,
+) -> Result<Option<Report>, SshErrorKind> {
+    let link = &worker.link;
+    let token = Token::random()?;
+    let line = Wrapper { root: dir, inline: &cargo.inline, stream: cargo.packing, ..Wrapper::default() }
+        .line(&token);
+    let mut patience =
+        Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
+    let filter = Some(Filter::new(&token));
+    let mut conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+    let outcome = Outcome::default();
+    let sent = conversation
+        .send(link, line.as_bytes(), &mut patience, &mut |_| {})
+        .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
+    let sent = match sent {
+        Ok(()) => conversation.end_input(link, &patience),
+        // What the target says about its own end is the better message.
+        Err(_) if outcome.remote_ended() => Ok(()),
+        Err(kind) => Err(kind),
+    };
+    let result = sent
+        .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
+        .and_then(|()| judge(&conversation, dir));
+    conversation.close(link);
+    result
+}
+
+fn judge(conversation: &Conversation, dir: &str) -> Result<Option<Report>, SshErrorKind> {
+    match (conversation.exit, conversation.last) {
+        (Some((0, _)), _) => Ok(None),
+        (_, lacks @ Some(Report::NoTar | Report::NoGzip)) => Ok(lacks),
+        (_, Some(Report::NoDirectory)) => Err(SshErrorKind::RemoteDirectory { dir: dir.to_owned() }),
+        (Some((code, _)), _) | (_, Some(Report::Failed(code))) => {
             let action = format!("unpacking files in {dir}");
             Err(SshErrorKind::Remote { action, code, message: excerpt(&conversation.stderr) })
         }
-        None => Err(SshErrorKind::NoExit),
+        _ if conversation.started() => Err(SshErrorKind::NoExit),
+        _ => Err(SshErrorKind::NotStarted { output: conversation.noise() }),
     }
 }
 
-fn await_ready(
+/// For targets without `tar`: over SFTP, or where that is not offered either, by a command for each file.
+pub(super) fn one_by_one(
     worker: &Worker,
-    conversation: &mut Conversation,
-    dir: &str,
-    patience: &Patience<'_>,
-) -> Result<(), SshErrorKind> {
-    loop {
-        match conversation.last {
-            Some(Report::Ready) => return Ok(()),
-            Some(Report::NoDirectory) => return Err(SshErrorKind::RemoteDirectory { dir: dir.to_owned() }),
-            // The caller takes the other way.
-            Some(Report::NoTar) => return Err(SshErrorKind::NoExit),
-            _ if conversation.ended => return Err(SshErrorKind::NotStarted { output: conversation.noise() }),
-            _ => {}
-        }
-        if !conversation.pump(&worker.link, &mut |_| {})? {
-            patience.check()?;
-            worker.link.wait(patience.until())?;
-        }
-    }
-}
-
-/// Writes the archive.
-fn stream(
-    worker: &Worker,
-    conversation: &mut Conversation,
     entries: &[UploadEntry],
-    patience: Patience<'_>,
-    outcome: &Outcome,
+    dir: &str,
+    cancel: &Cancel,
 ) -> Result<(), SshErrorKind> {
-    let feed = Feed::new(&worker.link, conversation, patience, outcome);
-    let mut archive = tar::Builder::new(BufWriter::with_capacity(BUFFER, feed));
+    match sftp::open(worker, cancel)? {
+        Some(sftp) => sftp::upload(worker, sftp, entries, dir, cancel),
+        None => entries.iter().try_for_each(|entry| by_command(worker, entry, dir, cancel)),
+    }
+}
+
+fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) -> Result<(), SshErrorKind> {
+    let link = &worker.link;
+    let token = Token::random()?;
+    let dest = word(&format!("./{}", entry.dest));
+    let parent = entry
+        .dest
+        .rsplit_once('/')
+        .map_or(String::new(), |(parent, _)| format!("mkdir -p {} && ", word(&format!("./{parent}"))));
+    let line = format!(
+        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; {}; umask 077; cd {} && {parent}rm -f {dest} && cat >{dest} && \
+         chmod {:o} {dest}; {}\n",
+        token.report("start", "0"),
+        word(dir),
+        entry.mode & 0o7777,
+        token.report("exit", "\"$?\""),
+    );
+    let mut patience =
+        Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
+    let filter = Some(Filter::new(&token));
+    let mut conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+    let outcome = Outcome::default();
+    let mut content = open(entry)?;
+    let mut sent = conversation.send(link, line.as_bytes(), &mut patience, &mut |_| {});
+    if sent.is_ok() {
+        let mut feed = Feed::new(link, &mut conversation, patience.at(Step::Send), &outcome);
+        if let Err(source) = io::copy(&mut content.reader, &mut feed) {
+            sent = match outcome.take_error() {
+                Some(kind) => Err(kind),
+                None if outcome.remote_ended() => Ok(()),
+                None => Err(SshErrorKind::LocalFile { path: entry.local_path(), source }),
+            };
+        }
+    }
+    let result = sent
+        .and_then(|()| conversation.end_input(link, &patience))
+        .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
+        .and_then(|()| judge(&conversation, dir).map(drop));
+    conversation.close(link);
+    result
+}
+
+/// Writes the archive and finishes what it is written through.
+fn archive<W: Write>(
+    to: W,
+    entries: &[UploadEntry],
+    outcome: &Outcome,
+    finish: impl FnOnce(W) -> io::Result<()>,
+) -> Result<(), SshErrorKind> {
+    let mut archive = tar::Builder::new(to);
     for entry in entries {
         if let Err(kind) = append(&mut archive, entry, outcome) {
             outcome.shut();
             return Err(kind);
         }
     }
-    let finished = archive.into_inner().and_then(|mut buffer| buffer.flush());
-    finished.map_err(|error| {
+    archive.into_inner().and_then(finish).map_err(|error| {
         outcome.take_error().unwrap_or(SshErrorKind::Channel { step: Step::Send, detail: error.to_string() })
     })
 }
@@ -146,8 +275,7 @@ fn append<W: Write>(
     entry: &UploadEntry,
     outcome: &Outcome,
 ) -> Result<(), SshErrorKind> {
-    let content =
-        entry.open().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
+    let content = open(entry)?;
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(content.length);

@@ -135,6 +135,7 @@ pub(crate) fn shell(script: &str) -> RemoteCommand {
         dir: "/tmp".to_owned(),
         env: Vec::new(),
         program_line: format!("/bin/sh -c {}", autoexec_transport::ssh::quote(script)),
+        account: None,
     }
 }
 

@@ -60,7 +60,7 @@ async fn run_keeps_order_gives_exact_codes_and_an_empty_input() {
     for code in [0, 1, 2, 77, 126, 255] {
         assert_eq!(run(&mut connection, shell(&format!("exit {code}"))).await.0, Some(Exit::Code(code)));
     }
-    assert_eq!(run(&mut connection, shell("kill -TERM $$")).await.0, Some(Exit::Code(143)));
+    assert_eq!(run(&mut connection, shell("kill -TERM $$")).await.0, Some(Exit::Signal(15)));
     assert_eq!(run(&mut connection, shell("cat; echo end")).await.1, "end\n");
     let no_newline = RemoteCommand { program_line: "printf abc".to_owned(), ..shell("") };
     assert_eq!(run(&mut connection, no_newline).await.1, "abc");
@@ -79,6 +79,7 @@ async fn directory_and_environment_arrive_whatever_they_hold() {
         dir: dir.to_str().unwrap().to_owned(),
         env: vec![("VALUE".to_owned(), value.to_owned())],
         program_line: "/bin/sh -c 'pwd; printf %s \"$VALUE\"'".to_owned(),
+        account: None,
     };
     let (exit, output) = run(&mut connection, command).await;
     assert_eq!(output, format!("{}\n{value}", dir.display()));

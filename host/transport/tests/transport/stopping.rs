@@ -77,7 +77,7 @@ async fn grandchildren_that_ignore_term_are_killed_and_proved_dead() {
     let told = Instant::now();
     stop.raise(StopLevel::Terminate);
     let end = running.await.unwrap().0.unwrap();
-    let want = RemoteEnd { exit: Some(Exit::Code(137)), stopped: Some(StopOutcome { proved_dead: true }) };
+    let want = RemoteEnd { exit: Some(Exit::Signal(9)), stopped: Some(StopOutcome { proved_dead: true }) };
     assert_eq!(end, want);
     assert!(told.elapsed() + Duration::from_millis(200) >= REMOTE_GRACE, "{:?}", told.elapsed());
     assert!(!lives(inner) && !lives(outer));
@@ -126,7 +126,7 @@ async fn a_server_with_one_session_per_connection_is_stopped_over_another_connec
     stop.raise(StopLevel::Terminate);
     let end = running.await.unwrap().0.unwrap();
     assert_eq!(end.stopped, Some(StopOutcome { proved_dead: true }));
-    assert_eq!(end.exit, Some(Exit::Code(143)));
+    assert_eq!(end.exit, Some(Exit::Signal(15)));
     assert!(!lives(child));
     assert_eq!(bed.server.log().matches("Accepted publickey").count(), 2, "{}", bed.server.log());
 }
@@ -158,7 +158,8 @@ async fn a_group_of_a_lost_connection_can_be_stopped_by_its_id() {
     bed.server.kill_sessions();
     running.await.unwrap().unwrap_err();
     assert!(lives(pid));
-    let outcome = bed.connect().await.stop_group(start.await.unwrap(), &StopToken::never()).await.unwrap();
+    let outcome =
+        bed.connect().await.stop_group(start.await.unwrap(), None, &StopToken::never()).await.unwrap();
     assert_eq!(outcome, StopOutcome { proved_dead: true });
     assert!(!lives(pid));
 }

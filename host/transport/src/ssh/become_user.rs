@@ -1,0 +1,83 @@
+//! Running as another user of the target, by `sudo` or `su`.
+//!
+//! The password goes through standard input, in front of the script. Whether it is asked for depends on the target: a
+//! mark between the two lets the script's reader find its own beginning either way.
+
+use std::fmt::Write as _;
+
+use super::marker::Token;
+use super::task::RemoteCommand;
+use super::wrapper::{LOOKED_UP, word};
+use crate::secret::Secret;
+use crate::shell::quote;
+
+/// Code of a directory that cannot be shared with the other user.
+pub(super) const NOT_SHARED: i32 = 97;
+
+/// By which program another user is become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `sudo`; the password is the login account's own.
+    Sudo,
+    /// `su`; the password is the other user's.
+    Su,
+}
+
+/// Another user of the target.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name.
+    pub user: String,
+    /// How to become it.
+    pub method: Method,
+    /// What `sudo` or `su` asks for; none where it asks for nothing.
+    pub password: Option<Secret>,
+}
+
+/// Looks for the mark, then runs what follows.
+const READER: &str = r#"while IFS= read -r ae_l; do [ "$ae_l" = "$1" ] && break; done; eval "$(cat)""#;
+const MARK: &str = "autoexec-begin-of-script";
+
+/// Shell text of the command that becomes the user and reads a script from its input.
+pub(super) fn command(account: &Account) -> String {
+    let user = word(&account.user);
+    match account.method {
+        Method::Sudo => format!("sudo -S -p '' -u {user} -- /bin/sh -c {} sh {MARK}", quote(READER)),
+        Method::Su => {
+            let inner = format!("exec /bin/sh -c {} sh {MARK}", quote(READER));
+            format!("su {user} -c {}", quote(&inner))
+        }
+    }
+}
+
+/// A function `ae_b` that writes what [`command`] reads: password, mark, script.
+pub(super) fn feeding(account: &Account, script: &str) -> String {
+    let password = account.password.as_ref().map(Secret::expose).unwrap_or_default();
+    format!("ae_b() {{ printf '%s\\n%s\\n%s\\n' {} {MARK} {}; }}", word(password), word(script))
+}
+
+/// The script as the other user: directory, variables, the report of its process group, command.
+pub(super) fn inner(command: &RemoteCommand, token: Option<&Token>) -> String {
+    let mut text = format!(
+        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; \
+         cd {} 2>/dev/null || {{ echo \"$(id -un) cannot enter the directory\"; exit 1; }}; ",
+        word(&command.dir)
+    );
+    for (name, value) in &command.env {
+        let _ = write!(text, "{name}={}; export {name}; ", word(value));
+    }
+    if let Some(token) = token {
+        let _ = write!(text, "{}; ", token.report("group", LOOKED_UP));
+    }
+    let _ = write!(text, "exec {} </dev/null", command.program_line);
+    text
+}
+
+/// Lets the user into `root` (a word): as root by ownership, else by an access list.
+pub(super) fn share(account: &Account, root: &str) -> String {
+    let user = word(&account.user);
+    format!(
+        "if [ \"$(id -u)\" = 0 ]; then chown -R {user} {root}; else \
+         setfacl -R -m u:{user}:rwX -m d:u:{user}:rwX -m d:u:\"$(id -un)\":rwX {root}; fi"
+    )
+}

@@ -1,0 +1,134 @@
+//! Stopping a process group on a target, and proving that nothing of it is left (defects 54, 56, 57).
+
+use std::time::Duration;
+
+use super::become_user::{self, Account};
+use super::connection::Worker;
+use super::error::{SshErrorKind, Step};
+use super::link::{Link, Meanwhile};
+use super::patience::{Cancel, Patience};
+use super::script;
+use crate::stop::StopLevel;
+use crate::stop_script::stop_script;
+
+/// Time between TERM and KILL on the target.
+pub const REMOTE_GRACE: Duration = Duration::from_secs(4);
+
+/// Limit for the target's answer about a KILL.
+const KILL_WAIT: Duration = Duration::from_secs(20);
+
+/// Ends a process group: over this connection, or over a new one where this one is gone or full. True when it is
+/// proved dead.
+pub(super) fn stop_group(
+    worker: &Worker,
+    group: i32,
+    account: Option<&Account>,
+    cancel: &Cancel,
+    meanwhile: Meanwhile<'_>,
+) -> Result<bool, SshErrorKind> {
+    match stop_over(&worker.link, group, account, cancel, meanwhile) {
+        Ok(dead) => Ok(dead),
+        Err(kind) => {
+            tracing::debug!(target = %worker.target, error = %kind, "stopping over a new connection");
+            let link = worker.another_link(cancel)?;
+            stop_over(&link, group, account, cancel, None)
+        }
+    }
+}
+
+fn stop_over(
+    link: &Link,
+    group: i32,
+    account: Option<&Account>,
+    cancel: &Cancel,
+    mut meanwhile: Meanwhile<'_>,
+) -> Result<bool, SshErrorKind> {
+    if cancel.level() < StopLevel::Kill {
+        let mut patience =
+            Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill));
+        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
+        match script::run(
+            link,
+            &as_account(stop_script(&group.to_string(), REMOTE_GRACE), account),
+            &mut patience,
+            serve,
+            &mut |_| {},
+        ) {
+            Ok(ran) => return Ok(ran.code == 0),
+            // Told to kill now: the polite script is left behind.
+            Err(SshErrorKind::Stopped) => {}
+            Err(kind) => return Err(kind),
+        }
+    }
+    let mut patience = Patience::new(Step::Output, KILL_WAIT, cancel, None);
+    let ran = script::run(
+        link,
+        &as_account(stop_script(&group.to_string(), Duration::ZERO), account),
+        &mut patience,
+        meanwhile,
+        &mut |_| {},
+    )?;
+    Ok(ran.code == 0)
+}
+
+/// The script, run by the user whose processes are to be signalled.
+fn as_account(body: String, account: Option<&Account>) -> String {
+    let Some(account) = account else { return body };
+    let script = format!("autoexec_stop() {{\n{body}\n}}\nautoexec_stop");
+    format!(
+        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\nae_b | {} >/dev/null 2>&1",
+        become_user::feeding(account, &script),
+        become_user::command(account)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wrapper::shells_for_tests::{of, shells};
+    use super::*;
+
+    /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
+    fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {
+        use std::os::unix::process::CommandExt;
+        let script = "trap '' TERM; sleep 300 & echo ready; while :; do sleep 0.1; done";
+        let mut leader = std::process::Command::new("/bin/sh")
+            .args(["-c", script])
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        let group = i32::try_from(leader.id()).unwrap();
+        (group, std::thread::spawn(move || drop(leader.wait())))
+    }
+
+    /// True while something of the group is more than a zombie: a container's init may take its time to reap.
+    fn lives(group: i32) -> bool {
+        let output = std::process::Command::new("ps").args(["-A", "-o", "pgid=,stat="]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().any(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            fields.next() == Some(&group.to_string()) && !fields.next().unwrap().starts_with('Z')
+        })
+    }
+
+    #[test]
+    fn the_stop_script_works_in_each_shell_with_and_without_ps() {
+        let tools = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/bin/sleep", tools.path().join("sleep")).unwrap();
+        let without_ps = tools.path().to_str().unwrap();
+        for shell in shells() {
+            for path in ["/usr/bin:/bin", without_ps] {
+                let (group, reaper) = stubborn_group();
+                let script =
+                    format!("f() {{\n{}\n}}\nf", stop_script(&group.to_string(), Duration::from_millis(400)));
+                let output = of(shell).arg(script).env("PATH", path).output().unwrap();
+                assert!(output.status.success(), "{shell} {path}: {output:?}");
+                assert!(!lives(group), "{shell} {path}");
+                reaper.join().unwrap();
+            }
+        }
+    }
+}

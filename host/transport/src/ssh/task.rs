@@ -1,0 +1,102 @@
+//! One operation on a target in one request: files there, a command, what it leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::become_user::Account;
+use super::exec::RemoteEnd;
+use super::files::RemoteDir;
+use crate::entry::UploadEntry;
+
+/// A command for a POSIX target.
+#[derive(Clone)]
+pub struct RemoteCommand {
+    /// Directory to run in.
+    pub dir: String,
+    /// Variables added to the account's environment. They are seen only by the account itself and root.
+    pub env: Vec<(String, String)>,
+    /// Shell text of one simple command, quoted by the caller (see [`super::quote`]); it is run by `exec`.
+    pub program_line: String,
+    /// The user to run as, where it is not the one that logs in.
+    pub account: Option<Account>,
+}
+
+/// What has to be on the target before the command.
+#[derive(Clone)]
+pub struct Setup {
+    /// The directory that the files go into.
+    pub dir: RemoteDir,
+    /// It has to be made first.
+    pub make: bool,
+    /// The files.
+    pub entries: Vec<UploadEntry>,
+}
+
+/// The file that is sent back when the command succeeds.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Absolute paths; the first that has something in it is meant.
+    pub files: Vec<String>,
+    /// The most bytes that are taken.
+    pub max_bytes: u64,
+}
+
+/// One operation.
+#[derive(Clone)]
+pub struct RemoteTask {
+    /// Files before the command.
+    pub setup: Option<Setup>,
+    /// The command.
+    pub command: RemoteCommand,
+    /// What is sent back.
+    pub wanted: Option<Wanted>,
+    /// The command goes on when the connection breaks, and can be found again by this.
+    pub detached: Option<DetachedRun>,
+}
+
+/// What came of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// How the command ended.
+    pub end: RemoteEnd,
+    /// The wanted file, if the command succeeded and left one.
+    pub file: Option<Vec<u8>>,
+}
+
+/// A command that does not depend on its connection: where its output, its process group and its exit code stand on the
+/// target, and how much of the output was received. Clones are the same run.
+#[derive(Debug, Clone)]
+pub struct DetachedRun {
+    dir: String,
+    received: Arc<AtomicU64>,
+    group: Arc<AtomicU64>,
+}
+
+impl DetachedRun {
+    /// A run that keeps its files in the new directory `name` of `dir`; ASCII letters and digits.
+    pub fn new(dir: &RemoteDir, name: &str) -> Self {
+        let dir = format!("{}/{name}", dir.path());
+        Self { dir, received: Arc::default(), group: Arc::default() }
+    }
+
+    /// Its process group, once that is known: from then on the run goes on without us.
+    pub fn group(&self) -> Option<i32> {
+        i32::try_from(self.group.load(Ordering::Acquire)).ok().filter(|group| *group > 1)
+    }
+
+    pub(super) fn dir(&self) -> &str {
+        &self.dir
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+
+    pub(super) fn took(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::AcqRel);
+    }
+
+    pub(super) fn started(&self, group: i32) {
+        self.group.store(u64::try_from(group).unwrap_or(0), Ordering::Release);
+    }
+}

@@ -1,0 +1,295 @@
+//! The script that makes a target ready, runs a command there and sends back what it left, in one request.
+//!
+//! It is one line, because a shell reads a line from a pipe without touching what follows: an archive of files. A line
+//! that is cut off is not run. Nothing of it is in the target's process list (defects 45, 46).
+
+use std::fmt::Write as _;
+
+use super::become_user;
+use super::marker::Token;
+use super::task::{RemoteCommand, Wanted};
+use crate::shell::quote;
+
+/// What login shells of any kind, csh included, are asked to run.
+pub(super) const SHELL: &str = r#"exec /bin/sh -c 'IFS= read -r ae_l && eval "$ae_l"'"#;
+
+/// Code of a target without what a detached command needs.
+pub(super) const NO_TOOLS: i32 = 96;
+
+/// A small text file that travels in the script itself.
+pub(super) struct Inline {
+    /// Path below the root.
+    pub(super) dest: String,
+    pub(super) text: String,
+    pub(super) mode: u32,
+}
+
+/// How the archive that follows the script is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+}
+
+/// What is to be done, in this order.
+#[derive(Default)]
+pub(super) struct Wrapper<'a> {
+    /// Make the root anew.
+    pub(super) make: bool,
+    /// The directory that files go into.
+    pub(super) root: &'a str,
+    pub(super) inline: &'a [Inline],
+    pub(super) stream: Option<Packing>,
+    pub(super) command: Option<&'a RemoteCommand>,
+    /// Directory of a command that goes on without us.
+    pub(super) detached: Option<&'a str>,
+    pub(super) wanted: Option<&'a Wanted>,
+}
+
+/// One word of the line, whatever the text holds (except NUL).
+pub(super) fn word(text: &str) -> String {
+    quote(text).replace('\n', "'\"$ae_n\"'")
+}
+
+/// Shell text that `r` and line breaks in [`word`] need.
+fn prelude(token: &Token) -> String {
+    format!(
+        "ae_t={}; ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
+        token.text()
+    )
+}
+
+impl Wrapper<'_> {
+    /// The line, with its end.
+    pub(super) fn line(&self, token: &Token) -> String {
+        let mut line = prelude(token);
+        self.prepare(&mut line);
+        if let Some(command) = self.command {
+            share(&mut line, command, self.root);
+            match self.detached {
+                Some(dir) => start_detached(&mut line, command, dir),
+                None => run_attached(&mut line, command, token),
+            }
+            if let Some(dir) = self.detached {
+                follow(&mut line, dir, 0);
+            }
+        } else {
+            line.push_str("x=0; ");
+        }
+        finish(&mut line, self.wanted);
+        line
+    }
+
+    fn prepare(&self, line: &mut String) {
+        let root = word(self.root);
+        if self.make {
+            // mkdir fails on anything that is there already, a planted link included.
+            let _ = write!(line, "( umask 077; mkdir -m 700 {root} ) || {{ ae_r failed \"$?\"; exit 1; }}; ");
+        }
+        if self.inline.is_empty() && self.stream.is_none() {
+            return;
+        }
+        let _ = write!(line, "( umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
+        let mut steps = Vec::new();
+        let parents: Vec<String> = parents(self.inline).iter().map(|dir| word(&format!("./{dir}"))).collect();
+        if !parents.is_empty() {
+            steps.push(format!("mkdir -p {}", parents.join(" ")));
+        }
+        for file in self.inline {
+            steps.push(format!("printf %s {} >{}", word(&file.text), word(&format!("./{}", file.dest))));
+        }
+        for (mode, files) in by_mode(self.inline) {
+            steps.push(format!("chmod {mode:o} {}", files.join(" ")));
+        }
+        if let Some(packing) = self.stream {
+            line.push_str("command -v tar >/dev/null 2>&1 || { ae_r notar 0; exit 9; }; ");
+            if packing == Packing::Gzip {
+                line.push_str("command -v gzip >/dev/null 2>&1 || { ae_r nogzip 0; exit 9; }; ");
+            }
+            // Modes are exact (-p); the owner is whoever extracts, for the headers say root and only root can obey.
+            let unpack = if packing == Packing::Gzip { "gzip -dc | tar -xpf -" } else { "tar -xpf -" };
+            steps.push(unpack.to_owned());
+        }
+        let _ = write!(line, "{} ) || {{ ae_r failed \"$?\"; exit 1; }}; ", steps.join(" && "));
+    }
+}
+
+/// The directories that are needed, without those that are implied by a longer one.
+fn parents(files: &[Inline]) -> Vec<&str> {
+    let mut parents: Vec<&str> =
+        files.iter().filter_map(|file| file.dest.rsplit_once('/')).map(|(dir, _)| dir).collect();
+    parents.sort_unstable();
+    parents.dedup();
+    parents
+}
+
+/// Words of the files that do not have the mode they were made with.
+fn by_mode(files: &[Inline]) -> Vec<(u32, Vec<String>)> {
+    let mut modes: Vec<(u32, Vec<String>)> = Vec::new();
+    for file in files.iter().filter(|file| file.mode != 0o600) {
+        let name = word(&format!("./{}", file.dest));
+        match modes.iter_mut().find(|(mode, _)| *mode == file.mode) {
+            Some((_, names)) => names.push(name),
+            None => modes.push((file.mode, vec![name])),
+        }
+    }
+    modes
+}
+
+/// Lets another account into the root.
+fn share(line: &mut String, command: &RemoteCommand, root: &str) {
+    if let Some(account) = &command.account
+        && account.user != "root"
+        && !root.is_empty()
+    {
+        let _ = write!(
+            line,
+            "{} || {{ ae_r failed {}; exit 1; }}; ",
+            become_user::share(account, &word(root)),
+            become_user::NOT_SHARED
+        );
+    }
+}
+
+/// Directory and variables of the command, as a function `ae_e` that ends its shell where there is no such directory.
+fn entering(command: &RemoteCommand) -> String {
+    let mut text =
+        format!("ae_e() {{ cd {} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}; ", word(&command.dir));
+    for (name, value) in &command.env {
+        let _ = write!(text, "{name}={}; export {name}; ", word(value));
+    }
+    text.push_str("}; ");
+    text
+}
+
+/// What a shell becomes the command with: it names its process group first.
+fn becoming(command: &RemoteCommand, group: &str) -> String {
+    format!(
+        "ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; printf '\\036%s group %s\\036' \"$ae_t\" {group}; exec {}",
+        command.program_line
+    )
+}
+
+/// The group of a shell that did not make one itself.
+pub(super) const LOOKED_UP: &str = r#""$(($(ps -o pgid= -p $$)))""#;
+
+/// The command gets a session of its own; where there is no `setsid`, job control gives it a group. bash tells of
+/// signals only outside of its POSIX mode.
+fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
+    line.push_str("case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ");
+    line.push_str("printf '\\036%s run 0\\036' \"$ae_t\" >&2; ");
+    if let Some(account) = &command.account {
+        let inner = become_user::inner(command, Some(token));
+        let _ = write!(
+            line,
+            "{}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
+            become_user::feeding(account, &inner),
+            become_user::command(account)
+        );
+        return;
+    }
+    line.push_str(&entering(command));
+    let own = word(&becoming(command, "\"$$\""));
+    let found = word(&becoming(command, LOOKED_UP));
+    let _ = write!(
+        line,
+        "if command -v setsid >/dev/null 2>&1; then ( ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; \
+         exec setsid /bin/sh -c {own} </dev/null 2>&1 ); x=$?; \
+         else set -m 2>/dev/null; ( ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; \
+         exec /bin/sh -c {found} </dev/null 2>&1 ) & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; "
+    );
+}
+
+/// A keeper in a session of its own runs the command with its output in a file, and notes how it ended.
+fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
+    let _ = write!(
+        line,
+        "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" ) || {{ ae_r failed \"$?\"; exit 1; }}; ",
+        word(dir)
+    );
+    let (feed, program) = if let Some(account) = &command.account {
+        let inner = become_user::inner(command, None);
+        let _ = write!(line, "{}; ae_e() {{ :; }}; ", become_user::feeding(account, &inner));
+        ("ae_b |", become_user::command(account))
+    } else {
+        line.push_str(&entering(command));
+        (":|", format!("( exec {} </dev/null )", command.program_line))
+    };
+    let keeper = format!(
+        "trap '' HUP; case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; d=$AUTOEXEC_D; unset AUTOEXEC_D; \
+         {program} >\"$d/out\" 2>&1; x=$?; echo \"$x\" >\"$d/x\"; mv \"$d/x\" \"$d/exit\""
+    );
+    let keeper = word(&keeper);
+    let _ = write!(
+        line,
+        "command -v setsid >/dev/null 2>&1 && head -c 1 </dev/null >/dev/null 2>&1 || {{ ae_r failed {NO_TOOLS}; exit 1; }}; \
+         {feed} ( ae_e; AUTOEXEC_D=$d; export AUTOEXEC_D; exec setsid /bin/sh -c {keeper} >/dev/null 2>\"$d/say\" ) & g=$!; \
+         echo \"$g\" >\"$d/pid\"; ae_r group \"$g\"; "
+    );
+}
+
+/// Shows the output file from an offset on, until the exit code is there. The file is only read up to a size that was
+/// looked at before, so that the offset is exact whenever the connection breaks.
+fn follow(line: &mut String, dir: &str, offset: u64) {
+    let _ = write!(
+        line,
+        "d={dir}; g=$(cat \"$d/pid\" 2>/dev/null); o={offset}; i=0; \
+         while :; do q=; [ -f \"$d/exit\" ] && q=1; z=$(($(wc -c <\"$d/out\"))); \
+         if [ \"$z\" -gt \"$o\" ]; then tail -c \"+$((o+1))\" \"$d/out\" | head -c \"$((z-o))\"; o=$z; i=0; fi; \
+         [ -n \"$q\" ] && break; \
+         if [ -z \"$g\" ] || ! kill -s 0 -- \"-$g\" 2>/dev/null; then \
+         sleep 1; [ -f \"$d/exit\" ] || {{ ae_r lost 0; exit 1; }}; continue; fi; \
+         i=$((i+1)); if [ \"$i\" -lt 50 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 1; fi; done; \
+         x=$(cat \"$d/exit\"); [ -s \"$d/say\" ] && ae_r signal 1; ",
+        dir = word(dir)
+    );
+}
+
+/// Exit code, and the first wanted file that has something in it.
+fn finish(line: &mut String, wanted: Option<&Wanted>) {
+    line.push_str("ae_r exit \"$x\"; ");
+    if let Some(wanted) = wanted {
+        let files: Vec<String> = wanted.files.iter().map(|file| word(file)).collect();
+        let max = wanted.max_bytes;
+        let _ = write!(
+            line,
+            "if [ \"$x\" = 0 ]; then for f in {}; do if [ -s \"$f\" ]; then z=$(($(wc -c <\"$f\"))); \
+             if [ \"$z\" -le {max} ]; then ae_r file \"$z\"; cat \"$f\"; else ae_r file {}; fi; ae_r end 0; break; fi; done; fi; ",
+            files.join(" "),
+            max.saturating_add(1)
+        );
+    }
+    line.push_str("exit 0\n");
+}
+
+/// The line that goes on with a detached command.
+pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Wanted>) -> String {
+    let mut line = prelude(token);
+    let _ = write!(
+        line,
+        "d={}; [ -f \"$d/pid\" ] || {{ ae_r lost 0; exit 1; }}; ae_r group \"$(cat \"$d/pid\")\"; ",
+        word(dir)
+    );
+    follow(&mut line, dir, offset);
+    finish(&mut line, wanted);
+    line
+}
+
+#[cfg(test)]
+pub(super) mod shells_for_tests {
+    pub(in super::super) fn shells() -> Vec<&'static str> {
+        let (found, missing): (Vec<_>, Vec<_>) =
+            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/mksh"]
+                .into_iter()
+                .partition(|shell| std::path::Path::new(shell).exists());
+        println!("SKIPPED, not installed: {missing:?}");
+        found
+    }
+
+    /// `shell -c`, of busybox too.
+    pub(in super::super) fn of(shell: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(shell);
+        command.args(if shell.ends_with("busybox") { &["sh", "-c"][..] } else { &["-c"] });
+        command
+    }
+}
