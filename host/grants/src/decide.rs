@@ -8,6 +8,7 @@ use crate::address::block_of;
 use crate::capability::Capability;
 use crate::decision::{Decision, Reason, Terms};
 use crate::path::AbsolutePath;
+use crate::pattern::Target;
 use crate::policy::Policy;
 use crate::rule::{Matcher, Rule, RuleRef};
 use crate::subject::Subject;
@@ -37,9 +38,9 @@ impl Verdict {
 }
 
 /// The rules that bear on one request.
-struct Bearing<'a> {
-    granted: Vec<&'a Rule>,
-    ceiling: Option<Vec<&'a Rule>>,
+pub(crate) struct Bearing<'a> {
+    pub(crate) granted: Vec<&'a Rule>,
+    pub(crate) ceiling: Option<Vec<&'a Rule>>,
 }
 
 impl Policy {
@@ -71,7 +72,7 @@ impl Policy {
         Verdict { rule, reason, terms }
     }
 
-    fn bearing(&self, tool: &str, capability: Capability) -> Bearing<'_> {
+    pub(crate) fn bearing(&self, tool: &str, capability: Capability) -> Bearing<'_> {
         let ceiling = self.ceiling.as_ref().map(|ceiling| {
             ceiling.rules.iter().filter(|rule| rule.capability == capability).collect::<Vec<_>>()
         });
@@ -98,9 +99,10 @@ impl Bearing<'_> {
     /// What the executor needs to carry it out. None where that is not to be known.
     fn terms(&self, access: &Access<'_>, subject: &Subject<'_>) -> Option<Terms> {
         Some(match (access.capability(), subject) {
-            (Capability::Http | Capability::Sockets, Subject::Http { .. } | Subject::Connection(_)) => {
-                Terms::Connection { verify_certificate: !self.lifts_verification(subject) }
-            }
+            (
+                Capability::Http | Capability::Sockets,
+                Subject::Http { target, .. } | Subject::Connection(target),
+            ) => Terms::Connection { verify_certificate: !self.lifts_verification(target) },
             (_, Subject::File { path, .. }) => {
                 Terms::Directory { root: self.root(subject, path).to_string() }
             }
@@ -109,8 +111,8 @@ impl Bearing<'_> {
         })
     }
 
-    fn lifts_verification(&self, subject: &Subject<'_>) -> bool {
-        let lifts = |rules: &[&Rule]| rules.iter().any(|rule| rule.lifts_verification(subject));
+    pub(crate) fn lifts_verification(&self, target: &Target) -> bool {
+        let lifts = |rules: &[&Rule]| rules.iter().any(|rule| rule.lifts_verification(target));
         let unbounded = |rules: &[&Rule]| rules.iter().any(|rule| rule.allows_all());
         lifts(&self.granted)
             && self.ceiling.as_ref().is_none_or(|ceiling| lifts(ceiling) || unbounded(ceiling))

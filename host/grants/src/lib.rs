@@ -30,6 +30,8 @@ mod advice;
 mod argument;
 mod audit;
 mod capability;
+#[cfg(test)]
+mod covering;
 mod decide;
 mod decision;
 mod diff;
@@ -37,6 +39,7 @@ mod effective;
 mod host;
 mod learn;
 mod limits;
+mod lookup;
 mod parse;
 mod path;
 mod pattern;

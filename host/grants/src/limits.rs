@@ -27,7 +27,7 @@ pub struct ToolLimits {
     pub sockets: u32,
     /// Resources of all kinds that are held at once.
     pub handles: u32,
-    /// Calls of the tool that run at once, over all nodes of the job.
+    /// Calls of the tool that run at once in a process; others wait.
     pub concurrent_calls: u32,
 }
 
@@ -105,10 +105,13 @@ impl Limit {
     pub fn default_value(self) -> u32 {
         match self {
             Self::Memory | Self::Files | Self::Sockets => 64,
-            Self::Time | Self::Cpu => 600,
-            Self::Log | Self::Output | Self::Response => 16 << 10,
+            Self::Time => 600,
+            Self::Cpu => 120,
+            Self::Log | Self::Output => 16 << 10,
             Self::HostCall => 8 << 10,
-            Self::Handles | Self::ConcurrentCalls => 1024,
+            Self::Response => 64 << 10,
+            Self::Handles => 1000,
+            Self::ConcurrentCalls => 256,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::access::Direction;
 use crate::capability::Capability;
 use crate::path::PathPattern;
-use crate::pattern::HostPattern;
+use crate::pattern::{HostPattern, Target};
 use crate::subject::{Place, Subject};
 use crate::text::NamePattern;
 use crate::words::{Reader, WordsPattern};
@@ -236,12 +236,9 @@ impl Rule {
         }
     }
 
-    /// Whether it says that the certificate of the subject's peer is not looked at.
-    pub(crate) fn lifts_verification(&self, subject: &Subject<'_>) -> bool {
-        match (&self.matcher, subject.target()) {
-            (Matcher::UnverifiedTls(pattern), Some(target)) => pattern.matches_host(target),
-            _ => false,
-        }
+    /// Whether it says that the certificate of a peer is not looked at.
+    pub(crate) fn lifts_verification(&self, target: &Target) -> bool {
+        matches!(&self.matcher, Matcher::UnverifiedTls(pattern) if pattern.matches_host(target))
     }
 
     /// Whether this rule does everything that `other` does.

@@ -116,7 +116,12 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn target(host: &str, port: Port, address: Option<IpAddr>, facts: &Facts<'_>) -> Result<Target, Reason> {
+pub(crate) fn target(
+    host: &str,
+    port: Port,
+    address: Option<IpAddr>,
+    facts: &Facts<'_>,
+) -> Result<Target, Reason> {
     let host = Host::parse(host).map_err(Reason::Host)?;
     // A name that leads to the address and an address that is asked for are both looked at.
     let resolved = address.map(|address| address.to_canonical());

@@ -1,13 +1,14 @@
 //! The policy at work: what a component is linked with, what each call may do, and the record of it.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{
-    Access, Capability, CapabilityGrant, Decision, DecisionOutcome, Facts, Policy, Request, Terms, ToolLimits,
+    Access, Capability, CapabilityGrant, DataDirection, Decision, DecisionOutcome, Facts, Policy, Request,
+    Terms, ToolLimits,
 };
 use autoexec_sandbox::{Grants, Limits, LoadError, MissingReason, Tool};
 use autoexec_store::RotatedLog;
@@ -192,11 +193,36 @@ impl Permits {
     /// Why not, for the tool.
     pub(crate) fn ask(&self, access: Access<'_>) -> Result<Terms, String> {
         let request = Request { tool: &self.tool, digest: Some(&self.digest), access };
-        let facts =
-            Facts { node_host: Some(&self.node_host), job_dir: Some(&self.job_dir), home: Some(&self.home) };
-        let decision = self.site.policy.decide(&request, &facts);
+        let decision = self.site.policy.decide(&request, &self.facts());
         self.note(&decision);
         if decision.allowed() { Ok(decision.terms) } else { Err(decision.to_string()) }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts { node_host: Some(&self.node_host), job_dir: Some(&self.job_dir), home: Some(&self.home) }
+    }
+
+    /// The granted directory that holds a file. Decided and recorded like any use.
+    ///
+    /// # Errors
+    /// Why not, for the tool.
+    pub(crate) fn directory(&self, path: &Path, direction: DataDirection) -> Result<PathBuf, String> {
+        let text = path.to_str().ok_or_else(|| format!("{} is no text in UTF-8", path.display()))?;
+        match self.ask(Access::Filesystem { path: text, direction })? {
+            Terms::Directory { root } => Ok(root.into()),
+            terms => Err(format!("the policy names no directory, but {terms:?}")),
+        }
+    }
+
+    /// All directories that the tool gets for reading or for writing.
+    pub(crate) fn directories(&self, direction: DataDirection) -> Vec<PathBuf> {
+        let directories = self.site.policy.directories(&self.tool, &self.facts(), direction);
+        directories.into_iter().map(PathBuf::from).collect()
+    }
+
+    /// Whether the certificate of a host is checked.
+    pub(crate) fn verifies_certificate(&self, host: &str, port: u16) -> bool {
+        self.site.policy.verifies_certificate(&self.tool, &self.facts(), host, port)
     }
 
     fn note(&self, decision: &Decision) {
@@ -315,6 +341,27 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&audit).unwrap().lines().count(), 2);
         assert_eq!(sink.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn directories_of_the_policy_are_told_and_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = dir.path().join("audit");
+        let (mut permits, _) = call(&audit);
+        let policy =
+            "[[grant]]\ntools = [\"a/b\"]\nfilesystem = { read = [\"/data\", \"${job.dir}/file\"] }\n";
+        permits.site = Arc::new(SitePolicy::new(Policy::parse(&[("p", policy)]).unwrap(), &audit));
+        permits.job_dir = "/opt/ax/data/job/1".to_owned();
+        permits.home = "/opt/ax".to_owned();
+        let read = |path: &str| permits.directory(Path::new(path), DataDirection::Read);
+        assert_eq!(read("/data/x"), Ok(PathBuf::from("/data")));
+        assert_eq!(read("/opt/ax/data/job/1/file/x"), Ok(PathBuf::from("/opt/ax/data/job/1/file")));
+        assert!(read("/opt/ax/data/job/1/params.json").is_err() && read("/etc/x").is_err());
+        let all = ["/data", "/opt/ax/data/job/1/file"].map(PathBuf::from);
+        assert_eq!(permits.directories(DataDirection::Read), all);
+        assert!(permits.directories(DataDirection::Write).is_empty());
+        assert!(permits.verifies_certificate("x.example", 443));
+        assert_eq!(std::fs::read_to_string(&audit).unwrap().lines().count(), 4);
     }
 
     #[test]

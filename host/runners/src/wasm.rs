@@ -8,14 +8,14 @@ use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
 };
 use autoexec_events::{Level, StopReason};
-use autoexec_grants::Access;
+use autoexec_grants::{Access, DataDirection};
 use autoexec_model::OpName;
 use autoexec_model::command_line::CommandLine;
 use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
-    Denied, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, Tool,
-    ToolCall, ToolHost, ToolOutcome,
+    Denied, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName,
+    OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
@@ -206,6 +206,22 @@ impl ToolHost for Host {
 
     fn permit(&self, access: &Access<'_>) -> Result<(), Denied> {
         self.permits.ask(*access).map(|_| ()).map_err(Denied)
+    }
+
+    fn granted_directory(&self, path: &Path, direction: DataDirection) -> Result<PathBuf, Denied> {
+        self.permits.directory(path, direction).map_err(Denied)
+    }
+
+    fn granted_directories(&self) -> Vec<GrantedDirectory> {
+        let of = |direction| {
+            let paths = self.permits.directories(direction).into_iter();
+            paths.map(move |path| GrantedDirectory { path, direction })
+        };
+        of(DataDirection::Read).chain(of(DataDirection::Write)).collect()
+    }
+
+    fn verifies_certificate(&self, host: &str, port: u16) -> bool {
+        self.permits.verifies_certificate(host, port)
     }
 
     async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {

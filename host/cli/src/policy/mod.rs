@@ -1,7 +1,9 @@
-//! `autoexec policy`: check, explain and compare policies, with the code that enforces them (docs/policy.md).
+//! `autoexec policy`: check, explain, compare, learn and audit policies, with the code that enforces them (docs/policy.md).
 
 mod args;
+mod audit;
 mod explain;
+mod learn;
 mod load;
 mod request;
 mod review;
@@ -26,6 +28,8 @@ pub(crate) fn run(arguments: &PolicyArgs) -> Result<ExitCode, CliError> {
         PolicyCommand::Check(arguments) => review::check(&home_of(arguments.home.as_ref())?, arguments),
         PolicyCommand::Explain(arguments) => explain::run(&home_of(arguments.home.as_ref())?, arguments),
         PolicyCommand::Diff(arguments) => review::compare(arguments),
+        PolicyCommand::Learn(arguments) => learn::run(&home_of(arguments.home.as_ref())?, arguments),
+        PolicyCommand::Audit(arguments) => audit::run(&home_of(arguments.home.as_ref())?, arguments),
         PolicyCommand::Default => print(BUILT_IN).map(|()| ExitCode::Success),
     }
 }

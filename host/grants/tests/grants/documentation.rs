@@ -2,7 +2,7 @@
 
 use autoexec_grants::{BUILT_IN, Policy, diff};
 
-const DOCUMENT: &str = include_str!("../../../docs/policy.md");
+const DOCUMENT: &str = include_str!("../../../../docs/policy.md");
 
 /// The texts of the fenced blocks of a language.
 fn blocks(language: &str) -> Vec<&'static str> {
