@@ -56,10 +56,16 @@ pub(crate) const TARGETS: &[Package] = &[
     Package { name: "iptables", file: "/usr/sbin/iptables", purpose: "a firewall in a scratch machine" },
     Package { name: "e2fsprogs", file: "/usr/sbin/mkfs.ext2", purpose: "a busy disk in a scratch machine" },
     Package {
-        name: "python3-minimal",
-        file: "/usr/bin/python3",
-        purpose: "scripts for targets are read by it",
+        name: "nginx-light",
+        file: "/usr/sbin/nginx",
+        purpose: "a service that the host collector finds",
     },
+    Package {
+        name: "redis-server",
+        file: "/usr/bin/redis-server",
+        purpose: "a service that the host collector finds",
+    },
+    Package { name: "python3", file: "/usr/bin/python3", purpose: "scripts for targets are read by it" },
 ];
 
 /// Needed to measure.

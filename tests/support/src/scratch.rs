@@ -7,7 +7,7 @@
 //! is handed to `sshd -i` inside, so the scratch machine needs no route to the outside.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -154,9 +154,23 @@ impl Scratch {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs a shell command.
+    /// Runs a shell command and waits for the shell alone: services that it starts may keep its output open.
     pub fn try_sh(&self, text: &str) -> Result<Output> {
-        self.command("/bin/sh").args(["-c", text]).output().context("enter the scratch machine")
+        let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let status = self
+            .command("/bin/sh")
+            .args(["-c", text])
+            .stdout(stdout.try_clone()?)
+            .stderr(stderr.try_clone()?)
+            .status()
+            .context("enter the scratch machine")?;
+        let read = |file: &mut File| -> Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            file.rewind()?;
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        Ok(Output { status, stdout: read(&mut stdout)?, stderr: read(&mut stderr)? })
     }
 
     /// What its sshd has logged.

@@ -10,6 +10,8 @@ use crate::machine::{descriptor, tools};
 
 /// The tools of the catalogue that run on Linux targets with what every target has.
 const CATALOGUE: &[&str] = &[
+    "cmdbcollect/oscollector",
+    "demo/remote",
     "osbasic/addgroup",
     "osbasic/addsshauthkeys",
     "osbasic/adduser",
@@ -34,15 +36,30 @@ const CATALOGUE: &[&str] = &[
     "osbasic/sethostname",
     "osbasic/setudevrules",
     "osbasic/setuserenv",
+    "startstop/checklog",
+    "startstop/checkprocess",
+    "startstop/dockerrun",
+    "startstop/startwait",
+    "startstop/stopwait",
+    "svcinspect/tcpcheck",
+    "svcinspect/urlcheck",
 ];
 
 /// Tools that only look, or that a rerun class other than `safe` speaks for: what they do has no dry run.
 const WITHOUT_CHECK: &[&str] = &[
+    "cmdbcollect/oscollector",
+    "demo/remote",
+    "demo/remotepl",
+    "demo/remotepy",
     "osbasic/checkport",
     "osbasic/getallnicip",
     "osbasic/getblockdevsize",
     "osbasic/getcmdout",
     "osbasic/scsiudevrules",
+    "startstop/checklog",
+    "startstop/checkprocess",
+    "svcinspect/tcpcheck",
+    "svcinspect/urlcheck",
 ];
 
 /// The five shells that a Linux target's /bin/sh can be.
@@ -84,12 +101,17 @@ fn language(path: &Path) -> &'static str {
     }
 }
 
+/// Where the modules of the scripts stand.
+fn perl_library() -> String {
+    [tools().join("lib"), tools().join("cmdbcollect")].map(|path| path.display().to_string()).join(":")
+}
+
 #[track_caller]
 fn reads(program: &str, arguments: &[&str], path: &Path) {
     let output = Command::new(program)
         .args(arguments)
         .arg(path)
-        .env("PERL5LIB", tools().join("lib"))
+        .env("PERL5LIB", perl_library())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}"));

@@ -260,3 +260,59 @@ fn scripts_and_commands_run_and_their_output_comes_back() {
     assert_eq!(output["allIpInfo"][0]["netmask"], "24");
     assert!(output["allNics"].as_str().unwrap().ends_with(" eth0"), "{output}");
 }
+
+#[test]
+fn an_image_becomes_a_package_source() {
+    let Some(machine) = Machine::start().unwrap() else { return };
+    let scratch = &machine.scratch;
+    // Neither package manager is in Debian: what they are told is written down instead.
+    scratch.write("/usr/local/bin/yum", "#!/bin/sh\necho \"$@\" >> /run/told\n").unwrap();
+    let zypper = "#!/bin/sh\necho \"$@\" >> /run/told\n\
+                  case $* in *repos*) printf '# | Alias | Name\\n--+-+-\\n1 | old-repo | Old\\n' ;; esac\n";
+    scratch.write("/usr/local/bin/zypper", zypper).unwrap();
+    scratch.write("/etc/yum.repos.d/other.repo", "[other]\n").unwrap();
+    scratch.write("/opt/tree/repodata/repomd.xml", "<repomd/>\n").unwrap();
+    scratch.sh("chmod 755 /usr/local/bin/yum /usr/local/bin/zypper").unwrap();
+    scratch.sh("/usr/sbin/mkfs.ext2 -q -d /opt/tree /opt/image.iso 1M").unwrap();
+    scratch.sh("mknod /dev/loop-control c 10 237; for n in 0 1 2 3 4 5 6 7 8 9; do mknod /dev/loop$n b 7 $n; done").unwrap();
+    let yum = call("osbasic/confyumlocal").with("isofile", "/opt/image.iso").with("clean", "1");
+    let suse = call("osbasic/confisozypper").with("isofile", "/opt/image.iso").with("clean", "1");
+    let told = call("osbasic/getcmdout").arg("cat /run/told").arg("ls /etc/yum.repos.d /mnt");
+    let done = machine
+        .run_all(&[yum.check(), told, yum.clone(), yum.clone(), suse, yum.with("isofile", "/opt/none.iso")])
+        .unwrap();
+    assert!(
+        done[0].ended(0).log.contains("INFO: Would execute: mount -o loop,ro /opt/image.iso /mnt/cdrom"),
+        "{}",
+        done[0].log
+    );
+    assert!(
+        done[1].ended(1).log.contains("cat: /run/told: No such file"),
+        "a check tells nobody: {}",
+        done[1].log
+    );
+    assert!(done[1].said("other.repo") && !done[1].said("cdrom"), "{}", done[1].log);
+    assert!(
+        done[2].ended(0).said("FINE: The ISO /opt/image.iso is the repository local."),
+        "{}",
+        done[2].log
+    );
+    assert!(done[3].ended(0).said("INFO: /mnt/cdrom is mounted already."), "{}", done[3].log);
+    assert!(done[3].said("INFO: /etc/yum.repos.d/local.repo is right already."), "{}", done[3].log);
+    done[4].ended(0);
+    assert!(done[5].ended(1).said("ERROR: Can not open the ISO file /opt/none.iso."), "{}", done[5].log);
+    let repository = "[local]\nname=local\nbaseurl=file:///mnt/cdrom/\nenabled=1\ngpgcheck=0\n";
+    assert_eq!(scratch.read("/etc/yum.repos.d/local.repo").unwrap(), repository);
+    assert_eq!(scratch.read("/etc/yum.repos.d/other.repo.disabled").unwrap(), "[other]\n");
+    assert_eq!(scratch.read("/mnt/cdrom/repodata/repomd.xml").unwrap(), "<repomd/>\n");
+    let told = scratch.read("/run/told").unwrap();
+    assert!(told.starts_with("clean all\nmakecache\n"), "{told}");
+    for line in [
+        "--non-interactive removerepo old-repo",
+        "--non-interactive addrepo --no-gpgcheck iso:/?iso=/opt/image.iso localISO",
+        "--non-interactive refresh localISO",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{line}: {told}");
+    }
+    scratch.sh("umount /mnt/cdrom").unwrap();
+}
