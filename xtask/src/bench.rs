@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::stage::{self, Profile, StagedHome};
 use crate::{guests, packages, step, workspace};
 
+mod author;
 mod document;
 mod job;
 mod machine;
@@ -51,6 +52,8 @@ enum Topic {
     Native,
     /// SSH nodes with one and five operations each, beside the ssh client, Ansible, pyinfra and parallel-ssh.
     Ssh,
+    /// A tool's author: new, test, build, from nothing and after a change.
+    Author,
 }
 
 /// Measures and prints.
@@ -71,6 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Topic::Wasm => wasm::measure(&home, runs)?.to_string(),
             Topic::Native => native::measure(&home, runs)?.to_string(),
             Topic::Ssh => ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string(),
+            Topic::Author => author::measure(&home, runs)?.to_string(),
         };
         step::print(&table);
         let _ = writeln!(report, "{table}");
