@@ -66,7 +66,11 @@ impl Author {
         run.arg(&self.dir);
         let output = run.output().context("starting `autoexec plugin run`")?;
         // Nobody listens on the port, or the policy says no: either way the tool was called and has answered.
-        anyhow::ensure!(matches!(output.status.code(), Some(0 | 1 | 77)), "`plugin run` ended with {}", output.status);
+        anyhow::ensure!(
+            matches!(output.status.code(), Some(0 | 1 | 77)),
+            "`plugin run` ended with {}",
+            output.status
+        );
         Ok(())
     }
 }
