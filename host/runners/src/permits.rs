@@ -96,23 +96,8 @@ impl SitePolicy {
     }
 
     /// The bounds of a call: the manifest's within the policy's.
-    pub(crate) fn limits(&self, name: &str, tool: &Tool, base: &Limits) -> Limits {
-        let ToolLimits { memory, time, log, .. } = self.policy.limits(name);
-        let site = self.policy.limits(name);
-        let ceiling = Limits {
-            memory,
-            time,
-            log,
-            cpu: site.cpu,
-            output: site.output,
-            host_call: site.host_call,
-            response: site.response,
-            files: site.files,
-            sockets: site.sockets,
-            handles: site.handles,
-            concurrent: site.concurrent_calls,
-        };
-        Limits::for_tool(tool.manifest(), &ceiling)
+    pub(crate) fn limits(&self, name: &str, tool: &Tool) -> Limits {
+        Limits::for_tool(tool.manifest(), &limits_of(self.policy.limits(name)))
     }
 
     fn record<T: Serialize>(&self, place: &Place, what: &T) -> Result<(), String> {
@@ -120,6 +105,23 @@ impl SitePolicy {
         self.audit
             .append(&AuditLine { time, place, what })
             .map_err(|error| format!("Policy decisions can not be recorded: {error}"))
+    }
+}
+
+/// The policy's bounds as those of a call.
+fn limits_of(site: ToolLimits) -> Limits {
+    Limits {
+        memory: site.memory,
+        time: site.time,
+        cpu: site.cpu,
+        log: site.log,
+        output: site.output,
+        host_call: site.host_call,
+        response: site.response,
+        files: site.files,
+        sockets: site.sockets,
+        handles: site.handles,
+        concurrent: site.concurrent_calls,
     }
 }
 
@@ -260,8 +262,7 @@ mod tests {
 
     #[test]
     fn without_a_policy_the_limits_are_the_sandboxs_own() {
-        let (policy, sandbox) = (ToolLimits::default(), Limits::default());
-        assert_eq!((policy.memory, policy.time, policy.log), (sandbox.memory, sandbox.time, sandbox.log));
+        assert_eq!(limits_of(ToolLimits::default()), Limits::default());
     }
 
     #[test]

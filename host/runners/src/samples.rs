@@ -10,7 +10,6 @@ use autoexec_model::reference::{Found, Lookup};
 use autoexec_model::value::{Inputs, NodeVariables, resolve_inputs};
 use autoexec_model::{Call, GroupNo, JobId, JobParams, Node, Operation, OperationBody, SecretKey};
 use autoexec_plan::{Filter, JobPlan, PlannedPhase};
-use autoexec_sandbox::Limits;
 use autoexec_store::Home;
 use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
@@ -62,7 +61,6 @@ impl Sample {
             expansion,
             keep_failed_directory: false,
             ssh_keys: Vec::new(),
-            limits: Limits::default(),
             policy: Arc::new(SitePolicy::new(
                 autoexec_grants::Policy::built_in("conf/policy/site.toml").unwrap(),
                 &dir.path().join("policy-audit.jsonl"),

@@ -8,7 +8,7 @@ use autoexec_engine::ports::{Runners, ToolInfo, UnitInfo, UnitRunner};
 use autoexec_model::command_line::ShellExpansion;
 use autoexec_model::{Call, JobId, Operation, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
-use autoexec_sandbox::{Limits, Sandbox, SandboxSettings};
+use autoexec_sandbox::{Sandbox, SandboxSettings};
 use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
@@ -39,8 +39,6 @@ pub struct RunnerSettings {
     pub keep_failed_directory: bool,
     /// Ways to log in to a target that has no password.
     pub ssh_keys: Vec<SshAuth>,
-    /// Upper bounds for a tool in the sandbox; memory, time and log text are the policy's.
-    pub limits: Limits,
     /// What tools in the sandbox may do.
     pub policy: Arc<SitePolicy>,
     /// Directory of compiled components.

@@ -58,7 +58,7 @@ pub(crate) async fn run(
     sink.executing(&display);
     let name = &call.operation.name;
     let tool = tokio::task::block_in_place(|| shared.load(name, path))?;
-    let limits = shared.settings.policy.limits(name.as_str(), &tool, &shared.settings.limits);
+    let limits = shared.settings.policy.limits(name.as_str(), &tool);
     let permits = Permits::new(shared, unit, call, &tool, Arc::clone(&sink));
     let host = Arc::new(Host::new(shared, unit, call, permits, Arc::clone(&sink)));
     sink.started(None);

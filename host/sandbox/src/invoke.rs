@@ -13,7 +13,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::border::{Border, HostTrap};
 use crate::call::{Answer, Ask, Change, Effect, ToolCall, ToolFailure, ToolOutcome};
-use crate::engine::RunningEngine;
+use crate::engine::{Bounds, RunningEngine};
 use crate::host::ToolHost;
 use crate::limits::{LimitName, LimitReached, Limits};
 use crate::sandbox::Sandbox;
@@ -74,6 +74,17 @@ pub enum InvokeError {
     /// It came to another of its limits.
     #[error("the tool was ended: {0}")]
     Limit(LimitReached),
+    /// It is bigger than the sandbox can take.
+    #[error(
+        "the tool needs more than {limit} {what}, which is what the sandbox has for one call whatever the policy \
+         says; build it with less"
+    )]
+    TooBig {
+        /// What it needs too much of.
+        what: &'static str,
+        /// How much there is.
+        limit: u64,
+    },
     /// It has no such export.
     #[error("the tool can not do this: it does not export `{0}`")]
     NotExported(&'static str),
@@ -250,6 +261,9 @@ impl Drop for RunningGuest {
 struct Ended {
     error: wasmtime::Error,
     memory_refused: bool,
+    /// The bound on table entries, if it was reached.
+    table_bound: Option<u64>,
+    bounds: Bounds,
     /// Whether there was an instance; before that, what is no trap comes from the machine.
     started: bool,
 }
@@ -274,7 +288,9 @@ async fn run(
 
 impl Ended {
     fn new(error: wasmtime::Error, store: &Store<CallState>, started: bool) -> Self {
-        Self { error, memory_refused: store.data().memory.has_refused(), started }
+        let memory = &store.data().memory;
+        let (memory_refused, table_bound) = (memory.has_refused(), memory.table_bound());
+        Self { error, memory_refused, table_bound, bounds: memory.bounds(), started }
     }
 
     fn explain(self, limits: &Limits) -> InvokeError {
@@ -292,6 +308,9 @@ impl Ended {
             return InvokeError::OutOfMemory { limit: limits.memory };
         }
         let message = format!("{:#}", self.error);
+        if let Some(too_big) = self.too_big(trap, &message) {
+            return too_big;
+        }
         match trap {
             Some(Trap::StackOverflow) => InvokeError::StackOverflow,
             Some(trap) => InvokeError::Trap { message: trap.to_string() },
@@ -302,6 +321,22 @@ impl Ended {
             None if self.started => InvokeError::Trap { message },
             None => InvokeError::NoResources { message },
         }
+    }
+}
+
+impl Ended {
+    /// The bounds that are not limits of a call; wasmtime has no types for them.
+    fn too_big(&self, trap: Option<Trap>, message: &str) -> Option<InvokeError> {
+        let (what, limit) = match (self.table_bound, trap) {
+            (Some(limit), None | Some(Trap::UnreachableCodeReached)) => ("entries of a table", limit),
+            _ if message.contains("instance count too high") => {
+                ("core instances", self.bounds.instances.into())
+            }
+            _ if message.contains("table count too high") => ("tables", self.bounds.tables.into()),
+            _ if message.contains("memory count too high") => ("memories", self.bounds.memories.into()),
+            _ => return None,
+        };
+        Some(InvokeError::TooBig { what, limit })
     }
 }
 
@@ -324,7 +359,8 @@ mod tests {
     use super::*;
 
     fn explain(error: wasmtime::Error, memory_refused: bool, started: bool) -> InvokeError {
-        Ended { error, memory_refused, started }.explain(&Limits::default())
+        let bounds = Bounds { table_elements: 10, instances: 20, memories: 1, tables: 5 };
+        Ended { error, memory_refused, table_bound: None, bounds, started }.explain(&Limits::default())
     }
 
     #[test]
@@ -337,6 +373,14 @@ mod tests {
             explain(error(), true, false),
             InvokeError::OutOfMemory { limit: Limits::default().memory }
         );
+    }
+
+    #[test]
+    fn bounds_of_the_sandbox_are_named_with_their_value() {
+        let error = wasmtime::Error::msg("resource limit exceeded: instance count too high at 21");
+        let ended = explain(error, false, false);
+        assert_eq!(ended, InvokeError::TooBig { what: "core instances", limit: 20 });
+        assert!(ended.to_string().contains("more than 20 core instances"), "{ended}");
     }
 
     #[test]

@@ -33,7 +33,13 @@ impl CallState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(border.limits.handles).unwrap_or(usize::MAX));
         Self {
-            memory: MemoryLimiter { limit: border.limits.memory, bounds, used: 0, refused: false },
+            memory: MemoryLimiter {
+                limit: border.limits.memory,
+                bounds,
+                used: 0,
+                refused: false,
+                table_refused: false,
+            },
             hooks: HttpHooks::new(&border),
             border,
             table,
@@ -59,9 +65,20 @@ pub(crate) struct MemoryLimiter {
     bounds: Bounds,
     used: u64,
     refused: bool,
+    table_refused: bool,
 }
 
 impl MemoryLimiter {
+    /// The most entries of a table, if the guest was ever refused more.
+    pub(crate) fn table_bound(&self) -> Option<u64> {
+        self.table_refused.then(|| u64::try_from(self.bounds.table_elements).unwrap_or(u64::MAX))
+    }
+
+    /// What the engine has for one call.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// Whether the guest was ever refused memory.
     pub(crate) fn has_refused(&self) -> bool {
         self.refused
@@ -87,7 +104,9 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.bounds.table_elements)
+        let granted = desired <= self.bounds.table_elements;
+        self.table_refused |= !granted;
+        Ok(granted)
     }
 
     fn instances(&self) -> usize {

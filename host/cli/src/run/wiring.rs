@@ -149,7 +149,6 @@ fn engine(
             expansion,
             keep_failed_directory: config.autoexec.keep_failed_directory,
             ssh_keys,
-            limits: autoexec_sandbox::Limits::default(),
             policy,
             compiled_cache: home.root().join("data").join("wasm-cache"),
         },

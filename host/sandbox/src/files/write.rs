@@ -77,9 +77,9 @@ impl Border {
             let is_directory = kind_of(&root, &path)?.ok_or(FileError::NotFound)?;
             border.still_wanted()?;
             if is_directory {
-                root.remove_dir(&path)?
+                root.remove_dir(&path)?;
             } else {
-                root.remove_file(&path)?
+                root.remove_file(&path)?;
             }
             Ok(())
         })

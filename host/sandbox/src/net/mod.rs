@@ -117,15 +117,7 @@ impl Border {
         port: u16,
         deadline: Instant,
     ) -> Result<TcpStream, NetError> {
-        let mut last = NetError::TimedOut;
-        for address in self.resolve(purpose, host, port, deadline).await? {
-            match timeout_at(deadline, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = error.into(),
-                Err(_) => return Err(NetError::TimedOut),
-            }
-        }
-        Err(last)
+        connect_to(&self.resolve(purpose, host, port, deadline).await?, deadline).await
     }
 
     fn permit_host(
@@ -137,4 +129,17 @@ impl Border {
     ) -> Result<(), NetError> {
         self.permit(&purpose.access(host, port, address)).map_err(|denied| NetError::Denied(denied.0))
     }
+}
+
+/// Connects to the first of these addresses that answers.
+pub(crate) async fn connect_to(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, NetError> {
+    let mut last = NetError::TimedOut;
+    for address in addresses {
+        match timeout_at(deadline, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error.into(),
+            Err(_) => return Err(NetError::TimedOut),
+        }
+    }
+    Err(last)
 }

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 use crate::border::{Border, Counted};
 use crate::host::LogLevel;
 use crate::limits::{LimitName, LimitReached};
-use crate::net::{NetError, Purpose, deadline};
+use crate::net::{self, NetError, Purpose, deadline};
 
 /// Longest wait for a connection and TLS, unless the guest asks for another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,8 +84,9 @@ async fn send(
         Error::ConnectionLimitReached
     })?;
     let purpose = Purpose::Http { method: request.method().as_str(), scheme: peer.scheme };
-    let stream = border.connect(purpose, &peer.host, peer.port, until).await.map_err(net_error)?;
+    let addresses = border.resolve(purpose, &peer.host, peer.port, until).await.map_err(net_error)?;
     put_secrets_in(border, &mut request, &peer).await?;
+    let stream = net::connect_to(&addresses, until).await.map_err(net_error)?;
     *request.uri_mut() = path_of(request.uri())?;
     let between = options.between_bytes_timeout;
     let first = options.first_byte_timeout.unwrap_or(Duration::MAX);
@@ -247,14 +248,12 @@ impl Body for LimitedBody {
         let Some(frame) = frame else { return Poll::Ready(None) };
         let frame = frame?;
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        match self.left.checked_sub(length) {
-            Some(left) => self.left = left,
-            None => {
-                let limit = self.limit;
-                self.border.tell(&LimitReached { name: LimitName::Response, value: limit });
-                return Poll::Ready(Some(Err(Error::HttpResponseBodySize(Some(limit)))));
-            }
-        }
+        let Some(left) = self.left.checked_sub(length) else {
+            let limit = self.limit;
+            self.border.tell(&LimitReached { name: LimitName::Response, value: limit });
+            return Poll::Ready(Some(Err(Error::HttpResponseBodySize(Some(limit)))));
+        };
+        self.left = left;
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -69,3 +69,32 @@ async fn busy_guests_do_not_hold_up_the_callers_runtime() {
         taken = timers => assert!(taken < Duration::from_millis(500), "{taken:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_one_tool_at_the_same_time_are_limited() {
+    for (concurrent, most_allowed) in [(1, 1), (3, 3)] {
+        let sandbox = Arc::new(sandbox(SandboxSettings { slots: 8, ..SandboxSettings::default() }));
+        let tool = load(&sandbox, "fixture/hostile");
+        let host = Recorder::new();
+        let limits = Limits { concurrent, ..Limits::default() };
+        let calls: Vec<_> = (0..12)
+            .map(|_| {
+                let (sandbox, tool, host) = (Arc::clone(&sandbox), Arc::clone(&tool), Arc::clone(&host));
+                tokio::spawn(async move {
+                    let call = call(&json!({"deed": "begin-and-end"}));
+                    run_until(&sandbox, &tool, call, &host, limits, std::future::pending()).await
+                })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), Ok(ToolOutcome::Succeeded { message: None }));
+        }
+        let mut running = 0_u32;
+        let mut most = 0;
+        for line in host.log_text().lines() {
+            running = if line == "begin" { running + 1 } else { running - 1 };
+            most = most.max(running);
+        }
+        assert!(most <= most_allowed, "{most} at once with a limit of {concurrent}");
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use autoexec_sandbox::{DataDirection, GrantedDirectory, InvokeError, Limits};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -250,19 +251,27 @@ async fn an_answer_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_file() {
+async fn a_stop_does_not_wait_for_a_file_and_nothing_happens_after_it() {
     let (_dir, inside) = place();
     let sandbox = small_sandbox();
     let tool = load(&sandbox, "fixture/everything");
-    let recorder = Arc::new(host(&inside, DataDirection::Write));
-    let stopped = run_until(
-        &sandbox,
-        &tool,
-        call(&ask("write", &inside.join("late.txt"))),
-        &recorder,
-        Limits::default(),
-        std::future::ready(()),
-    );
+    // The thread that works on the file stands still from `entered` on until it is let go.
+    let (entered, mut is_entered) = tokio::sync::watch::channel(false);
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let recorder =
+        Recorder { hold: Some((entered, Mutex::new(wait))), ..host(&inside, DataDirection::Write) };
+    let recorder = Arc::new(recorder);
+    let late = inside.join("late.txt");
+    let stopped =
+        run_until(&sandbox, &tool, call(&ask("write", &late)), &recorder, Limits::default(), async move {
+            let _entered = is_entered.wait_for(|entered| *entered).await;
+        });
     assert_eq!(stopped.await, Err(InvokeError::Stopped));
-    assert!(!inside.join("late.txt").exists());
+    drop(let_go);
+    // The thread is the last to hold the host: when it has let it go, it is done.
+    while Arc::strong_count(&recorder) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!late.exists());
+    assert_eq!(fs::read_dir(&inside).unwrap().count(), 1, "something was left behind");
 }

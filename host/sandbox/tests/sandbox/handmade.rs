@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use autoexec_manifest::{Manifest, append_manifest};
-use autoexec_sandbox::{Allocation, InvokeError, Limits, LoadError, SandboxSettings, ToolCall};
+use autoexec_sandbox::{Allocation, InvokeError, Limits, SandboxSettings, ToolCall};
 use tempfile::TempDir;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
@@ -101,14 +101,28 @@ async fn recursion_on_the_wasm_stack_is_named() {
     assert_eq!(ended, Err(InvokeError::StackOverflow));
 }
 
-#[test]
-fn a_module_that_wants_too_much_memory_is_not_loaded() {
+#[tokio::test]
+async fn a_module_that_wants_too_much_memory_is_told_its_limit() {
     let dir = TempDir::new().unwrap();
+    let sandbox = small_sandbox();
     let text = core("", "unreachable").replace("\"memory\") 1)", "\"memory\") 65536)");
-    let path = install(dir.path(), tool_of(&text));
-    let error = small_sandbox().load(&path, &all_grants()).unwrap_err();
-    assert!(matches!(error, LoadError::Compile { .. }), "{error}");
-    assert!(error.to_string().contains("memory"), "{error}");
+    let tool = sandbox.load(&install(dir.path(), tool_of(&text)), &all_grants()).unwrap();
+    let ended = run(&sandbox, &tool, ToolCall::default(), &Recorder::new()).await;
+    assert_eq!(ended, Err(InvokeError::OutOfMemory { limit: 64 << 20 }));
+}
+
+#[tokio::test]
+async fn tables_are_bounded() {
+    let dir = TempDir::new().unwrap();
+    let sandbox = small_sandbox();
+    let with_table = |entries: u32| tool_of(&core(&format!("(table {entries} funcref)"), "unreachable"));
+    // More than the pool has for a table goes to the engine for large components.
+    for (entries, fits) in [(10_000, true), (150_000, true), (300_000, false)] {
+        let tool = sandbox.load(&install(dir.path(), with_table(entries)), &all_grants()).unwrap();
+        let ended = run(&sandbox, &tool, ToolCall::default(), &Recorder::new()).await.unwrap_err();
+        let too_big = InvokeError::TooBig { what: "entries of a table", limit: 200_000 };
+        assert_eq!(ended != too_big, fits, "{entries}: {ended}");
+    }
 }
 
 #[tokio::test]

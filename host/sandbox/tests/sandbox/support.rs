@@ -88,6 +88,8 @@ pub(crate) struct Recorder {
     pub(crate) unverified: Vec<String>,
     pub(crate) target: Option<Box<dyn TargetHost>>,
     pub(crate) person: Option<Box<dyn InteractHost>>,
+    /// Where a file is looked for, says so and waits until the other end is dropped.
+    pub(crate) hold: Option<(watch::Sender<bool>, Mutex<std::sync::mpsc::Receiver<()>>)>,
     pub(crate) log: Mutex<Vec<(LogLevel, String)>>,
     pub(crate) raw: Mutex<Vec<u8>>,
     pub(crate) outputs: Mutex<Map<String, Value>>,
@@ -106,6 +108,7 @@ impl Default for Recorder {
             unverified: vec![],
             target: None,
             person: None,
+            hold: None,
             log: Mutex::default(),
             raw: Mutex::default(),
             outputs: Mutex::default(),
@@ -196,6 +199,10 @@ impl ToolHost for Recorder {
     }
 
     fn granted_directory(&self, path: &Path, direction: DataDirection) -> Result<PathBuf, Denied> {
+        if let Some((entered, wait)) = &self.hold {
+            entered.send_replace(true);
+            let _dropped = wait.lock().recv();
+        }
         let fits =
             |granted: &&GrantedDirectory| path.starts_with(&granted.path) && granted.direction >= direction;
         let found = self.directories.iter().find(fits);
