@@ -119,7 +119,8 @@ pub fn of_component(
     let used: Vec<&str> = outline.imports.iter().filter_map(capability_of).collect();
     let unasked = outline.imports.iter().find(|import| {
         let asked = capability_of(import).is_none_or(|capability| manifest.requests(capability).is_some());
-        !asked && !(outline.brings_all_of_wasi() && import.as_str().starts_with("wasi:"))
+        let unasked_for = outline.brings_all_of_wasi() && import.as_str().starts_with("wasi:");
+        !(asked || unasked_for)
     });
     if let Some(capability) = unasked.and_then(capability_of) {
         return Err(PackagingError::NotAskedFor(capability.to_owned()));
