@@ -8,7 +8,7 @@ use autoexec_sandbox::Limits;
 use serde_json::json;
 
 use crate::servers;
-use crate::support::{Case, Expect, Recorder, run_table, use_everything};
+use crate::support::{Case, Expect, Recorder, rules, run_table, use_everything};
 
 fn recorder(allowed: &[&str]) -> Arc<Recorder> {
     let allowed = allowed.iter().map(|&rule| rule.to_owned()).collect();
@@ -23,35 +23,40 @@ async fn a_connection_needs_name_and_address() {
     let talk = |host: &str| json!({"what": "talk", "subject": host, "port": port, "text": "hello\n"});
     let mapped = format!("socket [::ffff:127.0.0.1]:{port}");
     let table = vec![
-        Case { name: "nothing", ask: talk("127.0.0.1"), allow: &[], expect: Expect::Refusal("Denied") },
+        Case {
+            name: "nothing",
+            ask: talk("127.0.0.1"),
+            allow: rules(&[]),
+            expect: Expect::Refusal("Denied"),
+        },
         Case {
             name: "allowed",
             ask: talk("127.0.0.1"),
-            allow: &[&address],
+            allow: rules(&[&address]),
             expect: Expect::Answer(json!("hello")),
         },
         Case {
             name: "name alone",
             ask: talk("localhost"),
-            allow: &[&name],
+            allow: rules(&[&name]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "mapped address without its own rule",
             ask: talk("[::ffff:127.0.0.1]"),
-            allow: &[&mapped],
+            allow: rules(&[&mapped]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "secret without rule",
             ask: json!({"what": "talk", "subject": "127.0.0.1", "port": port, "text": "password", "password": "x\n"}),
-            allow: &[&address],
+            allow: rules(&[&address]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "secret with rule",
             ask: json!({"what": "talk", "subject": "127.0.0.1", "port": port, "text": "password", "password": "s3\n"}),
-            allow: &[&address, &format!("secret option:password to socket 127.0.0.1:{port}")],
+            allow: rules(&[&address, &format!("secret option:password to socket 127.0.0.1:{port}")]),
             expect: Expect::Answer(json!("s3")),
         },
     ];

@@ -44,85 +44,85 @@ async fn files_are_read_written_and_changed() {
         Case {
             name: "read",
             ask: ask("read", &file("a.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!("content")),
         },
         Case {
             name: "write",
             ask: ask("write", &file("b.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "append",
             ask: with_text("append", "b.txt", "+more"),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "read back",
             ask: ask("read", &file("b.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!("written+more")),
         },
         Case {
             name: "make",
             ask: ask("make", &file("x/y/z")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "make again",
             ask: ask("make", &file("x/y/z")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "rename",
             ask: with_text("rename", "b.txt", file("x/c.txt").to_str().unwrap()),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "list",
             ask: ask("list", &inside),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(["a.txt", "x"])),
         },
         Case {
             name: "set-mode",
             ask: ask("set-mode", &file("x/c.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "set-modified",
             ask: ask("set-modified", &file("x/c.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "stat",
             ask: ask("stat", &file("x/c.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!({"name": "c.txt", "directory": false, "size": 12, "mode": 0o711})),
         },
         Case {
             name: "remove full directory",
             ask: ask("remove", &file("x")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Refusal(""),
         },
         Case {
             name: "remove",
             ask: ask("remove", &file("a.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
         Case {
             name: "gone",
             ask: ask("read", &file("a.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Refusal("NotFound"),
         },
     ];
@@ -144,7 +144,7 @@ async fn there_is_no_way_out() {
     let refused = |name, path: &Path, what: &str| Case {
         name,
         ask: ask(what, path),
-        allow: &[],
+        allow: rules(&[]),
         expect: Expect::Refusal(""),
     };
     let dotted = format!("{}/../secret.txt", inside.display());
@@ -167,20 +167,20 @@ async fn there_is_no_way_out() {
         Case {
             name: "rename to outside",
             ask: json!({"what": "rename", "subject": at("a.txt"), "text": dir.path().join("taken")}),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "good link",
             ask: ask("read", &at("good-link")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!("content")),
         },
         // A link is replaced, not followed.
         Case {
             name: "write over a link",
             ask: ask("write", &at("absolute-link")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Answer(json!(null)),
         },
     ];
@@ -196,14 +196,14 @@ async fn reading_is_not_writing() {
     let mut table = vec![Case {
         name: "read",
         ask: ask("read", &at("a.txt")),
-        allow: &[],
+        allow: rules(&[]),
         expect: Expect::Answer(json!("content")),
     }];
     for what in ["write", "append", "make", "remove", "set-mode", "set-modified"] {
         table.push(Case {
             name: what,
             ask: ask(what, &at("a.txt")),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Refusal("Denied"),
         });
     }
@@ -225,7 +225,7 @@ async fn a_fifo_or_device_is_refused_at_once() {
         table.push(Case {
             name: what,
             ask: ask(what, &fifo),
-            allow: &[],
+            allow: rules(&[]),
             expect: Expect::Refusal("neither a regular file"),
         });
     }

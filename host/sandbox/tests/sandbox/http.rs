@@ -1,13 +1,12 @@
 //! `wasi:http`: who may be asked, redirects, secrets in headers, TLS, and limits.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use autoexec_sandbox::{Limits, SandboxSettings};
 use serde_json::{Value, json};
 
 use crate::servers::{self, ok};
-use crate::support::{Case, Expect, Recorder, call, load, run, run_table, sandbox, use_everything};
+use crate::support::{Case, Expect, Recorder, call, load, rules, run, run_table, sandbox, use_everything};
 
 fn get(url: &str) -> Value {
     json!({"what": "http", "subject": url})
@@ -26,30 +25,35 @@ async fn a_request_needs_its_method_scheme_host_port_and_address() {
     let get_address = format!("GET http://127.0.0.1:{port}");
     let get_name = format!("GET http://localhost:{port}");
     let table = vec![
-        Case { name: "nothing", ask: get(&url), allow: &[], expect: Expect::Refusal("Denied") },
-        Case { name: "this", ask: get(&url), allow: &[&get_address], expect: Expect::Answer(json!("hello")) },
+        Case { name: "nothing", ask: get(&url), allow: rules(&[]), expect: Expect::Refusal("Denied") },
+        Case {
+            name: "this",
+            ask: get(&url),
+            allow: rules(&[&get_address]),
+            expect: Expect::Answer(json!("hello")),
+        },
         Case {
             name: "name only",
             ask: get(&by_name),
-            allow: &[&get_name],
+            allow: rules(&[&get_name]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "another method",
             ask: json!({"what": "http-method", "subject": url, "text": "DELETE"}),
-            allow: &[&get_address],
+            allow: rules(&[&get_address]),
             expect: Expect::Refusal("Denied"),
         },
         Case {
             name: "a tunnel",
             ask: json!({"what": "http-method", "subject": url, "text": "CONNECT"}),
-            allow: &["CONNECT*"],
+            allow: rules(&["CONNECT*"]),
             expect: Expect::Refusal(""),
         },
         Case {
             name: "a user in the authority",
             ask: get(&format!("http://127.0.0.1:{port}@localhost:{port}/")),
-            allow: &["GET*"],
+            allow: rules(&["GET*"]),
             expect: Expect::Refusal(""),
         },
     ];

@@ -287,8 +287,13 @@ pub(crate) async fn use_everything(
 pub(crate) struct Case<'a> {
     pub(crate) name: &'a str,
     pub(crate) ask: Value,
-    pub(crate) allow: &'a [&'a str],
+    pub(crate) allow: Vec<String>,
     pub(crate) expect: Expect<'a>,
+}
+
+/// Rules in the form of [`rule_of`].
+pub(crate) fn rules(rules: &[&str]) -> Vec<String> {
+    rules.iter().map(|&rule| rule.to_owned()).collect()
 }
 
 /// What has to come out.
@@ -304,7 +309,7 @@ pub(crate) async fn run_table(cases: Vec<Case<'_>>, host: impl Fn() -> Recorder)
     let mut wrong = String::new();
     for case in cases {
         let mut recorder = host();
-        recorder.allowed.extend(case.allow.iter().map(|&rule| rule.to_owned()));
+        recorder.allowed.extend(case.allow);
         let got = use_everything(&Arc::new(recorder), &case.ask, Limits::default()).await;
         let right = match (&case.expect, &got) {
             (Expect::Answer(expected), Ok(answer)) => expected == answer,
