@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Case, Expect, Recorder, call, load, run_table, run_until, small_sandbox, use_everything,
+    Case, Expect, Recorder, call, load, rules, run_table, run_until, small_sandbox, use_everything,
 };
 
 fn host(dir: &Path, direction: DataDirection) -> Recorder {

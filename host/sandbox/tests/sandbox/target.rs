@@ -145,8 +145,8 @@ async fn an_upload_hands_over_what_is_granted_and_no_links() {
     assert_eq!(use_everything(&recorder, &ask, Limits::default()).await, Ok(json!(3)));
     assert_eq!(*received.lock(), ["a=1", "sub/", "sub/b=22"]);
     let outside = json!({"what": "upload", "subject": dir.path().join("secret"), "text": "/tmp/there"});
-    let refused =
-        use_everything(&host(Node::default(), &inside, &["target*", "file*"]), &outside, Limits::default());
+    let granted = host(Node::default(), &inside, &["target*", "file*"]);
+    let refused = use_everything(&granted, &outside, Limits::default());
     assert!(refused.await.unwrap_err().contains("Denied"));
 }
 
