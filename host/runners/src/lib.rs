@@ -9,6 +9,7 @@ mod catalog;
 mod delivery;
 mod environment;
 mod local;
+mod node_shell;
 mod outputs;
 mod permits;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod scripts;
 mod settings;
 mod ssh;
 mod tagent;
+mod target_capability;
 mod unit;
 mod wasm;
 

@@ -68,16 +68,16 @@ impl Sample {
             compiled_cache: dir.path().join("cache"),
         };
         let connector = SshConnector::new(SshSettings {
-            connect_timeout: Duration::from_secs(1),
-            host_keys: HostKeyPolicy::Strict,
+            connect_timeout: Duration::from_secs(30),
+            host_keys: HostKeyPolicy::TrustOnFirstUse,
             ..SshSettings::new(dir.path().join("known_hosts"))
         });
         let agents = TagentConnector::new(TagentSettings {
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(30),
             read_timeout: None,
-            write_timeout: Duration::from_secs(1),
+            write_timeout: Duration::from_secs(30),
             command_limit: Duration::from_mins(1),
-            max_connections: 1,
+            max_connections: 2,
         });
         let scripts = Arc::new(InlineScripts::new(job_dir));
         Self { shared: ToolRunners::new(settings, connector, agents, scripts).shared, dir }

@@ -10,9 +10,9 @@ use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
 };
 use autoexec_events::Level;
-use autoexec_model::Interpreter;
 use autoexec_model::command_line::{CommandLine, RemoteProgram};
 use autoexec_model::value::Recipient;
+use autoexec_model::{Interpreter, Node};
 use autoexec_store::MAX_OP_OUTPUT;
 use autoexec_transport::ssh::{
     RemoteCommand, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection, SshTarget, TaskEnd, Wanted,
@@ -127,24 +127,7 @@ impl SshPlace {
 
     async fn connect(&self, stop: &StopToken) -> Result<Session, String> {
         let node = &self.unit.node;
-        let mut auth = Vec::new();
-        if let Some(password) = node.password(&self.shared.settings.key) {
-            auth.push(SshAuth::Password(Secret::new(password.expose().to_owned())));
-        } else if node.has_password() {
-            return Err(format!(
-                "The password of node {} can not be decrypted: check password.key in conf/config.ini.",
-                node.key()
-            ));
-        }
-        auth.extend(self.shared.settings.ssh_keys.iter().cloned());
-        if auth.is_empty() {
-            return Err(format!(
-                "Node {} has no password, and no key is configured (ssh.identity in conf/config.ini).",
-                node.key()
-            ));
-        }
-        let target =
-            SshTarget { host: node.host.clone(), port: node.protocol_port, user: node.user.clone(), auth };
+        let target = target_of(&self.shared, node)?;
         let connection =
             self.shared.connector.connect(&target, stop).await.map_err(|error| error.to_string())?;
         let prefix =
@@ -217,6 +200,27 @@ fn wanted(session: &Session, work_dir: &str) -> Wanted {
         files.push(format!("{}/{OUTPUT_FILE}", session.root));
     }
     Wanted { files, max_bytes: MAX_OP_OUTPUT }
+}
+
+/// The account of a node, with every way to log in to it.
+pub(crate) fn target_of(shared: &Shared, node: &Node) -> Result<SshTarget, String> {
+    let mut auth = Vec::new();
+    if let Some(password) = node.password(&shared.settings.key) {
+        auth.push(SshAuth::Password(Secret::new(password.expose().to_owned())));
+    } else if node.has_password() {
+        return Err(format!(
+            "The password of node {} can not be decrypted: check password.key in conf/config.ini.",
+            node.key()
+        ));
+    }
+    auth.extend(shared.settings.ssh_keys.iter().cloned());
+    if auth.is_empty() {
+        return Err(format!(
+            "Node {} has no password, and no key is configured (ssh.identity in conf/config.ini).",
+            node.key()
+        ));
+    }
+    Ok(SshTarget { host: node.host.clone(), port: node.protocol_port, user: node.user.clone(), auth })
 }
 
 fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {

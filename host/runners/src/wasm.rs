@@ -15,7 +15,7 @@ use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
     Denied, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName,
-    OutputQueryError, Tool, ToolCall, ToolHost, ToolOutcome,
+    OutputQueryError, TargetHost, Tool, ToolCall, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 
 use crate::permits::Permits;
 use crate::settings::Shared;
+use crate::target_capability::NodeTarget;
 
 impl Shared {
     /// Loads a component, linked with what the policy grants to a tool of this name. Compiles it when it is new, so it is
@@ -67,6 +68,7 @@ pub(crate) async fn run(
         .sandbox()?
         .invoke(&tool, tool_call(call), Arc::clone(&host) as Arc<dyn ToolHost>, limits, stopped)
         .await;
+    host.target.close().await;
     let exit = match invoked {
         Ok(ToolOutcome::Succeeded { message }) => {
             if let Some(message) = message {
@@ -103,6 +105,9 @@ struct Host {
     node: NodeFacts,
     variables: Vec<(String, String)>,
     permits: Permits,
+    /// There is no node to work on.
+    is_local: bool,
+    target: NodeTarget,
     sink: Arc<dyn OperationSink>,
     job_dir: JobDir,
     live_data: PathBuf,
@@ -112,7 +117,7 @@ struct Host {
 
 impl Host {
     fn new(
-        shared: &Shared,
+        shared: &Arc<Shared>,
         unit: &UnitInfo,
         call: &OperationCall<'_>,
         permits: Permits,
@@ -150,6 +155,8 @@ impl Host {
             job_dir: settings.job_dir.clone(),
             outputs: Mutex::default(),
             permits,
+            is_local: node.is_local(),
+            target: NodeTarget::new(shared, unit, Arc::clone(&sink)),
             sink,
         }
     }
@@ -222,6 +229,10 @@ impl ToolHost for Host {
 
     fn verifies_certificate(&self, host: &str, port: u16) -> bool {
         self.permits.verifies_certificate(host, port)
+    }
+
+    fn target(&self) -> Option<&dyn TargetHost> {
+        (!self.is_local).then_some(&self.target as &dyn TargetHost)
     }
 
     async fn step_outputs(&self, output: &OutputName) -> Result<Vec<NodeValue>, OutputQueryError> {

@@ -1,0 +1,209 @@
+//! A node as the capability `target` needs it, over SSH or an agent alike: a private directory, files put below it,
+//! programs started in it, files fetched.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use autoexec_model::{Node, Protocol};
+use autoexec_sandbox::TargetError;
+use autoexec_transport::ssh::{RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind};
+use autoexec_transport::tagent::{Agent, AgentDir, Start, TagentError, TagentErrorKind};
+use autoexec_transport::{OutputSink, StopToken, UploadEntry};
+use tokio::sync::Mutex;
+
+use crate::settings::Shared;
+use crate::{ssh, tagent};
+
+/// A node with a private directory.
+#[async_trait]
+pub(crate) trait NodeShell: Send + Sync {
+    /// Whether it is a Windows node, which runs command lines of its own kind only.
+    fn is_windows(&self) -> bool {
+        false
+    }
+
+    /// The private directory.
+    fn directory(&self) -> &str;
+
+    /// Puts files below it.
+    async fn put(&self, entries: Vec<UploadEntry>) -> Result<(), TargetError>;
+
+    /// Runs a program in it: shell text of one simple command, on Windows a command line.
+    async fn run(
+        &self,
+        program_line: &str,
+        env: Vec<(String, String)>,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+    ) -> Result<RemoteEnd, TargetError>;
+
+    /// Fetches a file of it; its length, none for a missing one.
+    async fn fetch(&self, remote: &str, local: &Path, max_bytes: u64) -> Result<Option<u64>, TargetError>;
+
+    /// Removes the directory.
+    async fn close(&self) -> Result<(), String>;
+}
+
+/// Logs in to a node and makes the directory.
+pub(crate) async fn open(
+    shared: &Shared,
+    node: &Node,
+    prefix: &str,
+    stop: &StopToken,
+) -> Result<Box<dyn NodeShell>, TargetError> {
+    match &node.protocol {
+        Protocol::Ssh => {
+            let target = ssh::target_of(shared, node).map_err(TargetError::NotAuthenticated)?;
+            let mut connection =
+                shared.connector.connect(&target, stop).await.map_err(|error| over_ssh(&error))?;
+            let root = connection.make_private_dir(prefix, stop).await.map_err(|error| over_ssh(&error))?;
+            Ok(Box::new(OverSsh { root, connection: Mutex::new(connection) }))
+        }
+        Protocol::Tagent => {
+            let agent = tagent::agent_of(shared, node).map_err(TargetError::NotAuthenticated)?;
+            let root = agent.make_private_dir(prefix, stop).await.map_err(|error| over_agent(&error))?;
+            Ok(Box::new(OverAgent { agent, root, runs: AtomicU64::new(0) }))
+        }
+        other => Err(TargetError::Unsupported(format!(
+            "the protocol `{}` of node {}; ssh and tagent are",
+            other.as_str(),
+            node.key()
+        ))),
+    }
+}
+
+struct OverSsh {
+    root: RemoteDir,
+    /// One thing at a time: a guest waits for each of its calls.
+    connection: Mutex<SshConnection>,
+}
+
+#[async_trait]
+impl NodeShell for OverSsh {
+    fn directory(&self) -> &str {
+        self.root.path()
+    }
+
+    async fn put(&self, entries: Vec<UploadEntry>) -> Result<(), TargetError> {
+        let mut connection = self.connection.lock().await;
+        let sent = connection.upload_tree(entries, self.root.path(), &StopToken::never()).await;
+        sent.map_err(|error| over_ssh(&error))
+    }
+
+    async fn run(
+        &self,
+        program_line: &str,
+        env: Vec<(String, String)>,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+    ) -> Result<RemoteEnd, TargetError> {
+        let command = RemoteCommand {
+            dir: self.root.path().to_owned(),
+            env,
+            program_line: program_line.to_owned(),
+            account: None,
+        };
+        let mut connection = self.connection.lock().await;
+        connection.run(command, sink, stop, |_| {}).await.map_err(|error| over_ssh(&error))
+    }
+
+    async fn fetch(&self, remote: &str, local: &Path, max_bytes: u64) -> Result<Option<u64>, TargetError> {
+        let mut connection = self.connection.lock().await;
+        let fetched = connection.download(remote, local, max_bytes, &StopToken::never()).await;
+        fetched.map_err(|error| over_ssh(&error))
+    }
+
+    async fn close(&self) -> Result<(), String> {
+        let mut connection = self.connection.lock().await;
+        let removed = connection.remove_dir(&self.root, &StopToken::never()).await;
+        removed.map_err(|error| error.to_string())
+    }
+}
+
+struct OverAgent {
+    agent: Agent,
+    root: AgentDir,
+    runs: AtomicU64,
+}
+
+#[async_trait]
+impl NodeShell for OverAgent {
+    fn is_windows(&self) -> bool {
+        self.root.info().is_windows()
+    }
+
+    fn directory(&self) -> &str {
+        self.root.path()
+    }
+
+    async fn put(&self, entries: Vec<UploadEntry>) -> Result<(), TargetError> {
+        let sent = self.agent.upload_tree(entries, self.root.path(), &StopToken::never()).await;
+        sent.map_err(|error| over_agent(&error))
+    }
+
+    async fn run(
+        &self,
+        program_line: &str,
+        env: Vec<(String, String)>,
+        sink: Arc<dyn OutputSink>,
+        stop: &StopToken,
+    ) -> Result<RemoteEnd, TargetError> {
+        if self.is_windows() {
+            // By the name of the directory its processes are found again.
+            let line = format!("cd /d \"{}\" & {program_line}", self.root);
+            let start = Start::windows(&self.root, line, env);
+            let start = start.map_err(|kind| TargetError::Other(kind.to_string()))?;
+            return self.agent.run(&start, &*sink, stop, || {}).await.map_err(|error| over_agent(&error));
+        }
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let (start, entry) = Start::posix(&self.root, number, self.root.path(), program_line, env);
+        self.put(vec![entry]).await?;
+        self.agent.run(&start, &*sink, stop, || {}).await.map_err(|error| over_agent(&error))
+    }
+
+    async fn fetch(&self, remote: &str, local: &Path, max_bytes: u64) -> Result<Option<u64>, TargetError> {
+        let fetched = self.agent.download(remote, local, max_bytes, &StopToken::never()).await;
+        fetched.map_err(|error| over_agent(&error))
+    }
+
+    async fn close(&self) -> Result<(), String> {
+        let removed = self.agent.remove_dir(&self.root, &StopToken::never()).await;
+        removed.map_err(|error| error.to_string())
+    }
+}
+
+fn over_ssh(error: &SshError) -> TargetError {
+    let text = error.to_string();
+    match error.kind() {
+        SshErrorKind::Resolve { .. } | SshErrorKind::Connect { .. } | SshErrorKind::Handshake { .. } => {
+            TargetError::Unreachable(text)
+        }
+        SshErrorKind::HostKeyUnknown { .. }
+        | SshErrorKind::HostKeyChanged(_)
+        | SshErrorKind::HostKeyRevoked { .. } => TargetError::Denied(text),
+        SshErrorKind::Auth { .. } => TargetError::NotAuthenticated(text),
+        SshErrorKind::Timeout { .. } | SshErrorKind::Silent { .. } => TargetError::TimedOut,
+        SshErrorKind::ConnectionLost { .. } | SshErrorKind::NoExit => TargetError::Disconnected(text),
+        SshErrorKind::TooLarge { limit, .. } => TargetError::TooLarge(*limit),
+        _ => TargetError::Other(text),
+    }
+}
+
+fn over_agent(error: &TagentError) -> TargetError {
+    let text = error.to_string();
+    match error.kind() {
+        TagentErrorKind::Resolve { .. }
+        | TagentErrorKind::Connect { .. }
+        | TagentErrorKind::NotAnAgent { .. }
+        | TagentErrorKind::Version { .. } => TargetError::Unreachable(text),
+        TagentErrorKind::Credential | TagentErrorKind::Refused | TagentErrorKind::NoCredential => {
+            TargetError::NotAuthenticated(text)
+        }
+        TagentErrorKind::Timeout { .. } | TagentErrorKind::Silent { .. } => TargetError::TimedOut,
+        TagentErrorKind::ConnectionLost { .. } => TargetError::Disconnected(text),
+        TagentErrorKind::TooLarge { limit, .. } => TargetError::TooLarge(*limit),
+        _ => TargetError::Other(text),
+    }
+}
