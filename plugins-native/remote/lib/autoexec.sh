@@ -115,15 +115,22 @@ entries_of() {
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
+# Whether a file is UTF-8. Systems without iconv have awk.
+autoexec_is_utf8() {
+    if has_program iconv; then
+        iconv -f UTF-8 -t UTF-8 < "$1" >/dev/null 2>&1
+    else
+        LC_ALL=C awk '
+            !/^([\001-\177]|[\302-\337][\200-\277]|[\340-\357][\200-\277][\200-\277]|[\360-\364][\200-\277][\200-\277][\200-\277])*$/ { bad = 1; exit }
+            END { exit bad }' "$1"
+    fi
+}
+
 # Standard input as valid UTF-8: text in another encoding is taken for that of LANG, else for GB18030.
 to_utf8() {
-    if ! has_program iconv; then
-        LC_ALL=C tr -d '\200-\377'
-        return 0
-    fi
     autoexec_file=$(mktemp) || die 1 "Can not make a temporary file."
     cat > "$autoexec_file"
-    if iconv -f UTF-8 -t UTF-8 < "$autoexec_file" >/dev/null 2>&1; then
+    if autoexec_is_utf8 "$autoexec_file"; then
         cat "$autoexec_file"
     else
         case ${LANG-} in

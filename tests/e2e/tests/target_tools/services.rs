@@ -225,3 +225,36 @@ fn the_demonstration_is_the_same_in_three_languages() {
     assert_eq!(done[0].output, done[1].output);
     assert_eq!(done[0].output, done[2].output);
 }
+
+#[test]
+fn a_container_is_replaced_and_a_failure_is_one() {
+    let Some(machine) = Machine::start().unwrap() else { return };
+    let scratch = &machine.scratch;
+    // Containers can not run in a scratch machine: what docker is told is written down, and a bad image fails as there.
+    let docker = "#!/bin/sh\nfor word; do printf '<%s>' \"$word\"; done >> /run/told; echo >> /run/told\n\
+                  case $* in *broken*) exit 125 ;; rm*) exit 1 ;; esac\n";
+    scratch.write("/usr/local/bin/docker", docker).unwrap();
+    scratch.sh("chmod 755 /usr/local/bin/docker").unwrap();
+    let start = call("startstop/dockerrun")
+        .with("name", "shop")
+        .with("image", "cart")
+        .with("tagname", "PRD-1.0")
+        .with("ports", "8080:80,8443:443")
+        .with("network", "front")
+        .arg("-e")
+        .arg("A=b c");
+    let broken = start.clone().with("image", "broken");
+    let done = machine.run_all(&[start.check(), start, broken]).unwrap();
+    let command = "docker run -d --name=shop -p 8080:80 -p 8443:443 --net front -e A=b c cart:prd-1.0";
+    assert!(done[0].ended(0).said(&format!("INFO: Would execute-> {command}")), "{}", done[0].log);
+    assert!(done[1].ended(0).said(&format!("INFO: Execute-> {command}")), "{}", done[1].log);
+    assert!(done[1].said("INFO: Docker run success."), "{}", done[1].log);
+    assert!(done[2].ended(125).said("ERROR: Docker run failed."), "{}", done[2].log);
+    let told = scratch.read("/run/told").unwrap();
+    let run = "<run><-d><--name=shop><-p><8080:80><-p><8443:443><--net><front><-e><A=b c><cart:prd-1.0>";
+    assert_eq!(
+        told.lines().take(2).collect::<Vec<_>>(),
+        ["<rm><-vf><shop>", run],
+        "and a check tells nothing: {told}"
+    );
+}
