@@ -105,13 +105,10 @@ impl Limit {
     pub fn default_value(self) -> u32 {
         match self {
             Self::Memory | Self::Files | Self::Sockets => 64,
-            Self::Time => 600,
-            Self::Cpu => 120,
-            Self::Log | Self::Output => 16 << 10,
+            Self::Time | Self::Cpu => 600,
+            Self::Log | Self::Output | Self::Response => 16 << 10,
             Self::HostCall => 8 << 10,
-            Self::Response => 64 << 10,
-            Self::Handles => 1000,
-            Self::ConcurrentCalls => 256,
+            Self::Handles | Self::ConcurrentCalls => 1024,
         }
     }
 }
