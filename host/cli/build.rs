@@ -10,7 +10,6 @@ const ROOTS: [&str; 4] = ["sdk/rust", "sdk/python", "sdk/js", "wit/autoexec-tool
 /// Directories that tools leave behind there.
 const LEFT_OUT: [&str; 4] = ["target", "node_modules", "__pycache__", "dist"];
 
-#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");
     let root = root.canonicalize()?;

@@ -17,6 +17,7 @@ mod native;
 mod series;
 mod ssh;
 mod startup;
+mod volume;
 mod wasm;
 
 /// What to measure.
@@ -54,6 +55,8 @@ enum Topic {
     Ssh,
     /// A tool's author: new, test, build, from nothing and after a change.
     Author,
+    /// A million lines of output, and a node file of 100,000 nodes.
+    Volume,
 }
 
 /// Measures and prints.
@@ -69,15 +72,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let runs = if options.quick { 1 } else { options.runs };
     let nodes = if options.quick { vec![1, 10] } else { options.nodes.clone() };
     for topic in topics {
-        let table = match topic {
-            Topic::Startup => startup::measure(&home, runs)?.to_string(),
-            Topic::Wasm => wasm::measure(&home, runs)?.to_string(),
-            Topic::Native => native::measure(&home, runs)?.to_string(),
-            Topic::Ssh => ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string(),
-            Topic::Author => author::measure(&home, runs)?.to_string(),
+        let tables = match topic {
+            Topic::Startup => vec![startup::measure(&home, runs)?.to_string()],
+            Topic::Wasm => vec![wasm::measure(&home, runs)?.to_string()],
+            Topic::Native => vec![native::measure(&home, runs)?.to_string()],
+            Topic::Ssh => vec![ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string()],
+            Topic::Author => vec![author::measure(&home, runs)?.to_string()],
+            Topic::Volume => volume::measure(&home, runs)?.iter().map(ToString::to_string).collect(),
         };
-        step::print(&table);
-        let _ = writeln!(report, "{table}");
+        for table in tables {
+            step::print(&table);
+            let _ = writeln!(report, "{table}");
+        }
     }
     let facts = machine::facts(&before, runs, options.program.as_deref())?;
     step::print(&facts);

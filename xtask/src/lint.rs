@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{step, workspace};
 
+mod compatibility;
 mod documented;
 mod fences;
 mod metadata;
@@ -40,6 +41,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(fences::check_guests(&metadata::guests(&root)?, &root));
     findings.extend(tree::check(&root, &files)?);
     findings.extend(documented::check(&root)?);
+    findings.extend(compatibility::check(&root)?);
     for finding in &findings {
         step::print(finding);
     }

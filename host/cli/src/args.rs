@@ -50,6 +50,7 @@ Examples:
   autoexec run check.job.yaml -i hosts.yaml
   autoexec run check.job.yaml -i hosts.yaml --limit web --phases check -o version=1.4.0
   autoexec run check.job.yaml -i hosts.yaml --id 20261122215803123    continue after a failure
+  autoexec run check.job.yaml -i hosts.yaml --check                   what would be changed
   autoexec run check.job.yaml -i hosts.yaml --output json | jq -c .event
 
 docs/standalone.md describes job and inventory. Without -i only `runner` phases can run.";
@@ -88,6 +89,9 @@ pub struct RunArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Dry run: ask the tools that can tell what they would change, and change nothing. Makes a job of its own.
+    #[arg(long, conflicts_with = "id")]
+    pub check: bool,
     /// What to print on standard output: progress and a table, or one JSON event per line.
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,

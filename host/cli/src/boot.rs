@@ -50,6 +50,7 @@ fn run_request(flags: DropIn, unknown: Vec<String>) -> Result<RunRequest, CliErr
         first_fire: flags.firstfire,
         reuse_console_log: flags.reuseconslog,
         force: flags.force,
+        check: false,
         fire_next: !flags.nofirenext,
         dev_mode: flags.devmode,
         filter: Filter {

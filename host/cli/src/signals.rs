@@ -65,7 +65,10 @@ impl Signals {
                 Some(()) = self.int.recv() => Request::Stop(StopReason::Abort),
                 Some(()) = self.hup.recv() => Request::Stop(StopReason::Abort),
                 Some(()) = self.usr1.recv() => Request::Stop(StopReason::Pause),
-                Some(()) = self.quit.recv() => Request::Message { level: Level::Info, text: tasks() },
+                Some(()) = self.quit.recv() => {
+                    let _ = requests.send(Request::WhatRuns).await;
+                    Request::Message { level: Level::Info, text: tasks() }
+                }
                 else => return,
             };
             if matches!(request, Request::Stop(StopReason::Abort)) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use autoexec_console::{ConsoleClient, NodesQuery, NodesScope};
+use autoexec_console::{ConsoleClient, Nodes, NodesQuery, NodesScope};
 use autoexec_engine::ports::{NodeList, NodeProvider, NodeScope};
 use autoexec_model::{JobId, Node, NodeFileHeader, NodeLine, RunnerId};
 use autoexec_store::JobDir;
@@ -37,6 +37,26 @@ impl NodeFiles {
         client.nodes(&query, path).await.map(drop).map_err(|error| error.to_string())
     }
 
+    /// Brings the list of a phase or group up to date. The server has the same answer for a list that is still good and
+    /// for a phase that has none of its own any more, so it is asked again as by somebody who has no list yet: a list
+    /// that was left from before must not win over the job's (defect 24).
+    async fn fetch_narrower(&self, scope: NodesScope, path: &Path) -> Result<(), String> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let had_one = path.is_file();
+        let query = NodesQuery { job: self.job.clone(), runner: self.runner, scope };
+        let said = client.nodes(&query, path).await.map_err(|error| error.to_string())?;
+        if !had_one || said == Nodes::New {
+            return Ok(());
+        }
+        let said = client.all_nodes(&query, path).await.map_err(|error| error.to_string())?;
+        if said == Nodes::NotModified {
+            std::fs::remove_file(path).map_err(|error| {
+                format!("Node file {} is obsolete and can not be removed: {error}", path.display())
+            })?;
+        }
+        Ok(())
+    }
+
     /// The narrowest file that is there.
     fn choose(&self, scope: &NodeScope) -> PathBuf {
         if let Some(given) = &self.given {
@@ -63,10 +83,10 @@ impl NodeProvider for NodeFiles {
         match scope {
             NodeScope::Phase(group, phase) => {
                 let wanted = NodesScope::Phase { phase: phase.clone(), group: Some(*group) };
-                self.fetch(wanted, &self.job_dir.phase_nodes(phase)).await?;
+                self.fetch_narrower(wanted, &self.job_dir.phase_nodes(phase)).await?;
             }
             NodeScope::Group(group) => {
-                self.fetch(NodesScope::Group(*group), &self.job_dir.group_nodes(*group)).await?;
+                self.fetch_narrower(NodesScope::Group(*group), &self.job_dir.group_nodes(*group)).await?;
             }
         }
         open_file(&self.choose(scope))

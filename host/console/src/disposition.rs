@@ -8,7 +8,7 @@ pub(crate) enum NameError {
     /// The header is there and holds no file name.
     #[error("`Content-Disposition` holds no `filename`")]
     Missing,
-    /// The name would leave its directory, or cannot be a file name.
+    /// The last part of the name cannot be a file name.
     #[error("`Content-Disposition` names a file that is not a plain file name: {0:?}")]
     NotPlain(String),
 }
@@ -27,13 +27,15 @@ pub(crate) fn file_name(header: &[u8]) -> Result<String, NameError> {
     checked(plain.ok_or(NameError::Missing)?)
 }
 
+/// Only the last part counts, whichever system's separator stands in front of it (defect 69).
 fn checked(name: String) -> Result<String, NameError> {
-    let refused = name.is_empty()
-        || name.len() > 255
-        || name == "."
-        || name == ".."
-        || name.chars().any(|c| c == '/' || c == '\\' || c.is_control());
-    if refused { Err(NameError::NotPlain(name)) } else { Ok(name) }
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let refused = last.is_empty()
+        || last.len() > 255
+        || last == "."
+        || last == ".."
+        || last.chars().any(char::is_control);
+    if refused { Err(NameError::NotPlain(name)) } else { Ok(last.to_owned()) }
 }
 
 /// `charset'language'percent-encoded` (RFC 5987). Only UTF-8 and its subset are in use.
@@ -87,21 +89,23 @@ mod tests {
             (r#"attachment; filename="a;b=\"c\".txt"; size=5"#, r#"a;b="c".txt"#),
             ("attachment; filename=\"x\"; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"),
             ("attachment; size=3; filename*=utf-8'en'a%27b ; x=y", "a'b"),
+            (r#"attachment; filename="../../etc/passwd""#, "passwd"),
+            (r#"attachment; filename="..%2F..%2Fetc%2Fpasswd""#, "passwd"),
+            (r#"attachment; filename="C:\\temp\\a b.zip""#, "a b.zip"),
+            ("attachment; filename*=UTF-8''%2e%2e%2fx", "x"),
         ] {
             assert_eq!(file_name(header.as_bytes()).as_deref(), Ok(name), "{header}");
         }
     }
 
     #[test]
-    fn names_that_leave_the_directory_are_refused() {
+    fn names_that_are_none_are_refused() {
         for header in [
-            r#"attachment; filename="../../etc/passwd""#,
-            r#"attachment; filename="..%2F..%2Fetc%2Fpasswd""#,
-            r#"attachment; filename="a\\b""#,
             r#"attachment; filename="..""#,
+            r#"attachment; filename="x/..""#,
+            r#"attachment; filename="x/""#,
             r#"attachment; filename="""#,
             r#"attachment; filename="a%00b""#,
-            "attachment; filename*=UTF-8''%2e%2e%2fx",
         ] {
             assert!(matches!(file_name(header.as_bytes()), Err(NameError::NotPlain(_))), "{header}");
         }

@@ -1,6 +1,5 @@
 //! Bodies that go to a file: a temporary one beside the destination, renamed when it is complete.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use reqwest::Response;
@@ -39,8 +38,7 @@ pub(crate) async fn save(
 
 fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".");
+    // A name that the next process of the job removes if this one is killed here.
+    let prefix = format!(".autoexec-{}-download.", std::process::id());
     tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(directory)
 }

@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use autoexec_events::{Stamped, StopReason};
+use autoexec_model::command_line::Purpose;
 use autoexec_model::value::{AccountRequest, Inputs, NodeVariables};
 use autoexec_model::{Call, GroupNo, Node, NodeFileHeader, NodeStatus, OpStatus, Operation, PhaseName};
 use autoexec_plan::{PlannedPhase, Rerun};
@@ -91,7 +93,15 @@ pub struct ToolInfo {
     pub rerun: Rerun,
     /// Whether it is a component, held to a policy.
     pub is_component: bool,
+    /// Whether it can say what it would change ([`Purpose::Check`]).
+    pub can_check: bool,
 }
+
+/// Exit code of a tool that was asked whether an earlier run took effect ([`Purpose::Probe`]): it did, all of it.
+pub const PROBE_COMPLETE: i32 = 0;
+/// It did not, or so little that running again is safe. Not 1, with which a script ends that fails for any other reason.
+/// Every further code means that it can not be told.
+pub const PROBE_NONE: i32 = 10;
 
 /// Everything about a unit that its runner may need.
 #[derive(Debug, Clone)]
@@ -108,6 +118,9 @@ pub struct UnitInfo {
 
 /// One operation, ready to run: all values resolved.
 pub struct OperationCall<'a> {
+    /// What the tool is asked for. For a probe the exit code is [`PROBE_COMPLETE`], [`PROBE_NONE`] or another one; for a
+    /// check the output holds `changes`, a list of objects with `subject`, `before` and `after`.
+    pub purpose: Purpose,
     /// The operation.
     pub operation: &'a Operation,
     /// Its call part.
@@ -125,7 +138,7 @@ pub struct OperationCall<'a> {
 pub struct OperationEnd {
     /// Exit code, or why there is none.
     pub exit: OperationExit,
-    /// What it wrote to its output file; `None` when it declared none or wrote none.
+    /// What it wrote to its output file; `None` when it declared none or wrote none. Of a check always.
     pub output: Option<Map<String, Value>>,
 }
 
@@ -265,6 +278,9 @@ pub trait UnitLog: Send + Sync {
     fn line(&self, line: LogLine<'_>);
     /// Takes output of a tool, in any pieces.
     fn output(&self, bytes: &[u8]);
+    /// Writes what there is of a line that has not ended, if the tool has been silent for this long: a prompt is seen
+    /// while the tool waits at it.
+    fn show_held(&self, silent_for: Duration);
     /// The operation ended: a line without newline is written now.
     fn end_output(&self);
     /// Arms fail patterns for the rest of the node; returns warnings about unusable ones.

@@ -5,7 +5,8 @@ use autoexec_model::{
     PhaseStatus, Place, ResourceId, Secret,
 };
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// An event with its number and time.
 #[derive(Debug, Clone, Serialize)]
@@ -106,6 +107,27 @@ impl Level {
     }
 }
 
+/// One thing that an operation would change, as its tool says in a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What: a path, a user, a setting, an address.
+    pub subject: String,
+    /// How it is now; none when it does not exist.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// How it would be; none when it would be gone.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Change {
+    /// `<subject>: <before> -> <after>`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |state: &Option<String>| state.clone().unwrap_or_else(|| "(none)".to_owned());
+        write!(f, "{}: {} -> {}", self.subject, shown(&self.before), shown(&self.after))
+    }
+}
+
 /// Why a run stops before its end. Ordered: a later one is harsher and replaces an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,6 +191,10 @@ pub enum RunEvent {
         skipped: bool,
         millis: u64,
     },
+    /// A dry run asked an operation's tool what it would change.
+    OperationChecked { phase: PhaseName, node: NodeKey, operation: OperationRef, changes: Vec<Change> },
+    /// A dry run left an operation out, because nobody can say what it would change.
+    OperationNotChecked { phase: PhaseName, node: NodeKey, operation: OperationRef, reason: String },
     /// A unit ended, with what became of its node.
     NodeFinished {
         #[serde(flatten)]

@@ -6,7 +6,9 @@
 mod event;
 mod outcome;
 
-pub use event::{CallbackPosition, Level, NodeRef, OperationRef, RunEvent, Stamped, Stamper, StopReason};
+pub use event::{
+    CallbackPosition, Change, Level, NodeRef, OperationRef, RunEvent, Stamped, Stamper, StopReason,
+};
 pub use outcome::{ExitCode, Outcome};
 
 /// Version of the journal's record format. A reader refuses a newer one.

@@ -114,6 +114,12 @@ impl Outcome {
             ExitCode::Success
         }
     }
+
+    /// As [`Self::exit_code`], for people's own runs: an outcome that somebody has to look into has a code of its own.
+    /// The runner knows 1 only.
+    pub fn exit_code_for_people(&self) -> ExitCode {
+        if self.unknown > 0 { ExitCode::UnknownOutcome } else { self.exit_code() }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +140,14 @@ mod tests {
                 assert_ne!(outcome.exit_code(), ExitCode::NoSuchProcess);
             }
         }
+    }
+
+    #[test]
+    fn people_are_told_of_an_unknown_effect_by_the_code() {
+        let outcome = Outcome { failed: true, unknown: 1, ..Outcome::default() };
+        assert_eq!(outcome.exit_code(), ExitCode::NodeFailed);
+        assert_eq!(outcome.exit_code_for_people(), ExitCode::UnknownOutcome);
+        assert_eq!(Outcome::default().exit_code_for_people(), ExitCode::Success);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whatever stands in a file or comes from the server: no panic, and what was read is what was meant. The same
 //! functions are the fuzz targets of `tests/fuzz`.
 
-#[path = "../../../tests/fuzz/invariants.rs"]
+#[path = "../../../tests/fuzz/invariants/model.rs"]
 #[expect(clippy::panic, reason = "a broken invariant is a failed test")]
 mod invariants;
 

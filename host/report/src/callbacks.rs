@@ -77,6 +77,8 @@ impl OutboxReporter {
             | RunEvent::OperationPrepared { .. }
             | RunEvent::OperationStarted { .. }
             | RunEvent::OperationFinished { .. }
+            | RunEvent::OperationChecked { .. }
+            | RunEvent::OperationNotChecked { .. }
             | RunEvent::NodeFinished { .. }
             | RunEvent::PhaseFinished { .. }
             | RunEvent::RoundFinished { .. }

@@ -47,6 +47,8 @@ impl ConsoleLogReporter {
             | RunEvent::OperationPrepared { .. }
             | RunEvent::OperationStarted { .. }
             | RunEvent::OperationFinished { .. }
+            | RunEvent::OperationChecked { .. }
+            | RunEvent::OperationNotChecked { .. }
             | RunEvent::RoundFinished { .. }
             | RunEvent::VariableExported { .. }
             | RunEvent::StopRequested { .. }

@@ -74,6 +74,10 @@ impl UnitLog for FileLog {
         self.check(self.log.output(OutputStream::Stdout, bytes));
     }
 
+    fn show_held(&self, silent_for: Duration) {
+        self.check(self.log.show_held(silent_for));
+    }
+
     fn end_output(&self) {
         self.check(self.log.end_output());
     }

@@ -17,6 +17,14 @@ const MAX_ROWS: usize = 60;
 struct Cells {
     phases: IndexSet<PhaseName>,
     nodes: IndexMap<NodeKey, IndexMap<PhaseName, (NodeStatus, bool, u64)>>,
+    dry_run: Option<DryRun>,
+}
+
+/// What a dry run found.
+#[derive(Debug, Default)]
+struct DryRun {
+    changes: usize,
+    not_checked: usize,
 }
 
 /// Collects the ends of all nodes.
@@ -53,6 +61,12 @@ impl Reporter for Summary {
                 let row = cells.nodes.entry(node.key.clone()).or_default();
                 row.insert(position.phase.clone(), (*status, *skipped, *millis));
             }
+            RunEvent::OperationChecked { changes, .. } => {
+                cells.dry_run.get_or_insert_default().changes += changes.len();
+            }
+            RunEvent::OperationNotChecked { .. } => {
+                cells.dry_run.get_or_insert_default().not_checked += 1;
+            }
             _ => {}
         }
         Ok(())
@@ -82,6 +96,12 @@ impl SummaryTable {
         if shown < total {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n{shown} of {total} nodes shown: only those that did not succeed");
+        }
+        if let Some(DryRun { changes, not_checked }) = &cells.dry_run {
+            let _ = write!(
+                text,
+                "\nDry run: {changes} change(s) would be made; {not_checked} operation(s) could not be checked."
+            );
         }
         text
     }

@@ -8,6 +8,8 @@ use autoexec_model::PhaseName;
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::Lossy;
+
 /// One progress bar per running phase where standard error is a terminal; plain lines elsewhere.
 #[derive(Debug)]
 pub struct Terminal {
@@ -68,6 +70,14 @@ impl Terminal {
                     bar.inc(1);
                 }
             }
+            RunEvent::OperationChecked { phase, node, operation, changes } => {
+                for change in changes {
+                    self.say(&format!("  {phase} {node}: {} would change {change}", operation.name));
+                }
+            }
+            RunEvent::OperationNotChecked { phase, node, reason, .. } => {
+                self.say(&format!("  {phase} {node}: {reason}"));
+            }
             RunEvent::PhaseFinished { position, status, millis, .. } => {
                 if let Some(bar) = self.phases.shift_remove(&position.phase) {
                     bar.finish_and_clear();
@@ -91,6 +101,12 @@ impl Reporter for Terminal {
     fn report(&mut self, event: &Stamped) -> Result<(), ReportError> {
         self.show(&event.event);
         Ok(())
+    }
+}
+
+impl Lossy for Terminal {
+    fn missed(&mut self, events: u64) {
+        self.say(&format!("{events} event(s) are not shown: the terminal did not take them in time"));
     }
 }
 

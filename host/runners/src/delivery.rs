@@ -1,6 +1,6 @@
 //! What an operation needs on its target, whatever carries it there (`spec/plugin-contract.md` §8.5).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use autoexec_engine::ports::OperationCall;
@@ -10,6 +10,7 @@ use autoexec_transport::{UploadEntry, UploadSource};
 
 use crate::catalog::Found;
 use crate::settings::Shared;
+use crate::unit::has_output;
 
 /// The file of an operation's outputs, in its directory.
 pub(crate) const OUTPUT_FILE: &str = "output.json";
@@ -92,16 +93,22 @@ impl Delivery {
     }
 
     fn add_inputs(&mut self, shared: &Shared, call: &OperationCall<'_>) -> Result<(), String> {
+        let mut sources: HashMap<String, &str> = HashMap::new();
         for path in call.inputs.uploads() {
             let source = shared.settings.job_dir.root().join(path);
             let name = base_name(path).map_err(|error| error.to_string())?;
             if !source.is_file() {
                 return Err(format!("The file {} is missing.", source.display()));
             }
+            if let Some(other) = sources.insert(name.clone(), path) {
+                return Err(format!(
+                    "The files {other} and {path} would both be file/{name} on the target: rename one of them."
+                ));
+            }
             let dest = self.in_directory(&format!("file/{name}"));
             self.entries.push(file_entry(&source, dest, 0o600));
         }
-        if call.call.outputs.is_some() {
+        if has_output(call) {
             let mut dests = vec![self.in_directory(OUTPUT_FILE)];
             if !self.directory.is_empty() {
                 // An old library writes there (defect 83); what an operation before left must not be taken for this one's.

@@ -10,15 +10,18 @@ use autoexec_model::value::is_refused_environment_name;
 use autoexec_store::Home;
 use serde_json::Value;
 
+use crate::secret_files::SecretFiles;
 use crate::settings::Shared;
 
-/// The whole environment of a local process: the job's, what the contract adds, the node's variables.
+/// The whole environment of a local process: the job's, what the contract adds, the node's variables. With `secrets`, the
+/// node's password stands in a file that `AUTOEXEC_NODE_FILE` names.
 pub(crate) fn local(
     shared: &Shared,
     unit: &UnitInfo,
     call: &OperationCall<'_>,
     program: &Path,
-) -> BTreeMap<OsString, OsString> {
+    secrets: Option<&SecretFiles>,
+) -> Result<BTreeMap<OsString, OsString>, String> {
     let settings = &shared.settings;
     let (job_dir, node, key) = (&settings.job_dir, &unit.node, unit.node.key());
     let (phase, operation) = (&unit.phase.phase.name, &call.operation.id);
@@ -39,10 +42,16 @@ pub(crate) fn local(
     set("NODE_OUTPUT_PATH", job_dir.node_output(&key).into());
     set("AUTOEXEC_NODES_PATH", unit.nodes_path.clone().into());
     let password = node.password(&settings.key);
-    let node_object = Value::Object(node.to_plugin_object(password.as_ref()));
-    set("AUTOEXEC_NODE", node_object.to_string().into());
+    let object = |password| Value::Object(node.to_plugin_object(password)).to_string();
+    match secrets {
+        None => set("AUTOEXEC_NODE", object(password.as_ref()).into()),
+        Some(files) => {
+            set("AUTOEXEC_NODE", object(None).into());
+            set("AUTOEXEC_NODE_FILE", files.write(&object(password.as_ref()))?.into())
+        }
+    };
     prepend_paths(&mut environment, &settings.home, program);
-    environment
+    Ok(environment)
 }
 
 /// Facts about the node, known without anybody setting them (`spec/job-params.md` §2.9).
@@ -121,7 +130,7 @@ mod tests {
             parts.variables.set(name, "blue", false);
         }
         let program = sample.dir().join("plugins/local/basic/free");
-        let environment = local(&sample.shared, &unit, &parts.call(&operation), &program);
+        let environment = local(&sample.shared, &unit, &parts.call(&operation), &program, None).unwrap();
         let text =
             |text: OsString| text.into_string().unwrap().replace(&sample.dir().display().to_string(), "DIR");
         environment.into_iter().map(|(name, value)| (text(name), text(value))).collect()

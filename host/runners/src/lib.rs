@@ -15,6 +15,7 @@ mod permits;
 #[cfg(test)]
 mod samples;
 mod scripts;
+mod secret_files;
 mod settings;
 mod ssh;
 mod tagent;
@@ -22,7 +23,7 @@ mod target_capability;
 mod unit;
 mod wasm;
 
-pub use catalog::{Catalog, Found};
+pub use catalog::{Catalog, Found, Promises};
 pub use permits::SitePolicy;
 pub use scripts::{
     FetchedScript, InlineScripts, LibraryFile, PackageProblem, ScriptAbout, ScriptError, ScriptFetcher,

@@ -18,6 +18,7 @@ use autoexec_transport::{Exit, ssh};
 
 use crate::bridge::{ProcessOutput, StopBridge};
 use crate::environment;
+use crate::secret_files::SecretFiles;
 use crate::settings::Shared;
 use crate::unit::read_output;
 
@@ -29,10 +30,16 @@ pub(crate) async fn run(
     sink: Arc<dyn OperationSink>,
     stop: StopSignal,
 ) -> Result<OperationEnd, String> {
-    let command_line = CommandLine::new(call.inputs, None);
+    let command_line = CommandLine::new(call.inputs, None).to(call.purpose);
     sink.executing(&command_line.display(call.operation.name.as_str(), Recipient::Runner));
-    let env = environment::local(shared, unit, call, program);
-    let spec = spec(shared, call, &command_line, program, env)?;
+    let by_file = call.call.script.is_none() && shared.catalog.promises_of(program)?.secrets_by_file;
+    // Held until the process has ended.
+    let secrets = by_file.then(|| SecretFiles::create(shared.settings.job_dir.root())).transpose()?;
+    let env = environment::local(shared, unit, call, program, secrets.as_ref())?;
+    let spec = match &secrets {
+        None => spec(shared, call, &command_line, program, env)?,
+        Some(secrets) => spec_with_files(shared, &command_line, program, env, secrets)?,
+    };
     let bridge = StopBridge::new(stop);
     let output = Arc::new(ProcessOutput(Arc::clone(&sink)));
     let end = process::run(spec, output, bridge.token(), |pid| sink.started(Some(pid)))
@@ -50,6 +57,30 @@ pub(crate) async fn run(
         _ => None,
     };
     Ok(OperationEnd { exit, output })
+}
+
+/// For a tool that takes its secrets from files: never through a shell.
+fn spec_with_files(
+    shared: &Shared,
+    command_line: &CommandLine<'_>,
+    program: &Path,
+    env: BTreeMap<OsString, OsString>,
+    secrets: &SecretFiles,
+) -> Result<ProcessSpec, String> {
+    let mut problem = None;
+    let argv = command_line.local_argv_with(&mut |value| {
+        let text = value.text(Recipient::Runner);
+        if !value.is_hidden() {
+            return text;
+        }
+        secrets.write(&text).map(|path| path.display().to_string()).unwrap_or_else(|error| {
+            problem = Some(error);
+            String::new()
+        })
+    });
+    let args = argv.map_err(|error| error.to_string())?.into_iter().map(OsString::from).collect();
+    let cwd = shared.settings.job_dir.root().to_owned();
+    problem.map_or_else(|| Ok(ProcessSpec { program: program.to_owned(), args, env, cwd }), Err)
 }
 
 /// Without a shell, unless the site wants live shell expansion in text values, as older jobs may.
@@ -133,6 +164,23 @@ mod tests {
     fn values_reach_a_tool_as_they_are_and_empty_options_not_at_all() {
         let words = argv(ShellExpansion::Off, &with_values(), "");
         assert_eq!(words, ["TOOL", "--path", "/a b", "-k", "$HOME\\", "x'y", ""]);
+    }
+
+    #[test]
+    fn a_tool_that_asks_for_it_gets_secrets_as_files() {
+        let sample = Sample::new(ShellExpansion::Compatible);
+        let operation = operation_from(&json!({"opName": "b/tool", "opId": "b/tool_1", "opType": "runner",
+            "opt": {"user": "app", "token": "s3cret"}, "desc": {"token": "password"}}));
+        let parts = sample.call_parts(&operation);
+        let call = parts.call(&operation);
+        let line = CommandLine::new(call.inputs, None);
+        std::fs::create_dir_all(sample.dir().join("job")).unwrap();
+        let secrets = SecretFiles::create(&sample.dir().join("job")).unwrap();
+        let program = sample.dir().join("tool");
+        let spec = spec_with_files(&sample.shared, &line, &program, BTreeMap::new(), &secrets).unwrap();
+        let words: Vec<&str> = spec.args.iter().map(|word| word.to_str().unwrap()).collect();
+        let ["--user", "app", "--token", file] = words.as_slice() else { panic!("{words:?}") };
+        assert_eq!((spec.program, std::fs::read_to_string(file).unwrap()), (program, "s3cret".to_owned()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! (`spec/plugin-contract.md` §8.4, §8.5).
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -61,12 +62,16 @@ impl Ran<'_> {
         };
         let declared = self.call.call.outputs.iter().flatten().filter(|(_, output)| output.is_file);
         let mut missing = Vec::new();
+        let mut names = LocalNames::default();
         for (name, _) in declared {
             let Some(Value::String(path)) = values.get(name).cloned() else { continue };
             if path.is_empty() {
                 continue;
             }
-            let fetched = self.fetch_file(files, &path).await?;
+            let fetched = match names.of(name, &files.slashed(&path)) {
+                Some(local) => self.fetch_file(files, &path, &local).await?,
+                None => None,
+            };
             if fetched.is_none() {
                 self.sink.info(Level::Error, &format!("Can not fetch the file {path} of output {name}."));
                 missing.push(path);
@@ -111,17 +116,57 @@ impl Ran<'_> {
     }
 
     /// Fetches a file output to `output-op/<K>/<opId>/<name>`; its path relative to the job directory.
-    async fn fetch_file(&self, files: &mut dyn RemoteFiles, path: &str) -> Result<Option<String>, String> {
-        let Ok(name) = base_name(&files.slashed(path)) else { return Ok(None) };
+    async fn fetch_file(
+        &self,
+        files: &mut dyn RemoteFiles,
+        path: &str,
+        name: &str,
+    ) -> Result<Option<String>, String> {
         let job_dir = &self.shared.settings.job_dir;
         let directory = job_dir.op_output_files(&self.unit.node.key(), &self.call.operation.id);
         std::fs::create_dir_all(&directory)
             .map_err(|error| format!("Can not create {}: {error}", directory.display()))?;
-        let local = directory.join(&name);
+        let local = directory.join(name);
         let remote =
             if files.is_absolute(path) { path.to_owned() } else { format!("{}/{path}", self.work_dir) };
         let length = files.download(&remote, &local, MAX_FILE_OUTPUT).await?;
         let relative = local.strip_prefix(job_dir.root()).unwrap_or(&local);
         Ok(length.map(|_| relative.to_string_lossy().into_owned()))
+    }
+}
+
+/// Names under which the file outputs of one operation are kept. The contract wants the base name; a second file of that
+/// name gets its output's name in front, so that neither stands in for the other.
+#[derive(Default)]
+struct LocalNames(HashMap<String, String>);
+
+impl LocalNames {
+    /// The name for the file at `path` on the target; none when the path ends in no usable name.
+    fn of(&mut self, output: &str, path: &str) -> Option<String> {
+        let base = base_name(path).ok()?;
+        let named = base_name(&format!("{}-{base}", output.replace(['/', '\\'], "_"))).ok();
+        for candidate in std::iter::once(base).chain(named) {
+            let taken = self.0.entry(candidate.clone()).or_insert_with(|| path.to_owned());
+            if taken == path {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_file_outputs_of_one_name_are_kept_apart() {
+        let mut names = LocalNames::default();
+        let mut of = |output: &str, path: &str| names.of(output, path);
+        assert_eq!(of("log", "a/report.txt").as_deref(), Some("report.txt"));
+        assert_eq!(of("again", "a/report.txt").as_deref(), Some("report.txt"), "the same file");
+        assert_eq!(of("o/ther", "b/report.txt").as_deref(), Some("o_ther-report.txt"));
+        assert_eq!(of("o/ther", "c/report.txt"), None, "no third way to name it");
+        assert_eq!(of("x", ".."), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoexec_engine::ports::{OperationCall, UnitInfo};
-use autoexec_model::command_line::ShellExpansion;
+use autoexec_model::command_line::{Purpose, ShellExpansion};
 use autoexec_model::reference::{Found, Lookup};
 use autoexec_model::value::{Inputs, NodeVariables, resolve_inputs};
 use autoexec_model::{Call, GroupNo, JobId, JobParams, Node, Operation, OperationBody, SecretKey};
@@ -134,6 +134,7 @@ pub(crate) struct CallParts {
 impl CallParts {
     pub(crate) fn call<'a>(&'a self, operation: &'a Operation) -> OperationCall<'a> {
         OperationCall {
+            purpose: Purpose::Run,
             operation,
             call: &self.call,
             inputs: &self.inputs,

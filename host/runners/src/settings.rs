@@ -13,7 +13,7 @@ use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
 
-use crate::catalog::{Catalog, Found};
+use crate::catalog::{Catalog, Found, Promises};
 use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
 use crate::unit::ToolRunner;
@@ -103,17 +103,14 @@ impl Runners for ToolRunners {
 
     fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, String> {
         if call.script.is_some() {
-            return self
-                .shared
-                .scripts
-                .script(operation)
-                .map(|_| ToolInfo { rerun: Rerun::Safe, is_component: false });
+            let script = self.shared.scripts.script(operation);
+            return script.map(|_| ToolInfo { rerun: Rerun::Safe, is_component: false, can_check: false });
         }
-        let (rerun, is_component) = match self.shared.catalog.find(operation)? {
-            Found::Component(path) => (self.shared.rerun_of(&operation.name, &path)?, true),
-            Found::Program(path) | Found::Remote(path) => (self.shared.catalog.rerun_of(&path)?, false),
+        let (Promises { rerun, can_check, .. }, is_component) = match self.shared.catalog.find(operation)? {
+            Found::Component(path) => (self.shared.promises_of(&operation.name, &path)?, true),
+            Found::Program(path) | Found::Remote(path) => (self.shared.catalog.promises_of(&path)?, false),
         };
-        Ok(ToolInfo { rerun, is_component })
+        Ok(ToolInfo { rerun, is_component, can_check })
     }
 
     fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner> {

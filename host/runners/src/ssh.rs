@@ -24,6 +24,7 @@ use crate::delivery::{Delivery, OUTPUT_FILE};
 use crate::environment;
 use crate::outputs::{Ran, RemoteFiles};
 use crate::settings::Shared;
+use crate::unit::has_output;
 
 /// How long the removal of a directory is waited for when the connection has just failed.
 const DISCARD_LIMIT: Duration = Duration::from_secs(10);
@@ -106,7 +107,7 @@ impl SshPlace {
             (None, Some(Exit::Signal(signal))) => OperationExit::Signal(signal),
             (None, None) => OperationExit::Error("The target did not say how the script ended.".to_owned()),
         };
-        if !matches!(exit, OperationExit::Code(0)) || call.call.outputs.is_none() {
+        if !matches!(exit, OperationExit::Code(0)) || !has_output(call) {
             return Ok(OperationEnd { exit, output: None });
         }
         let root = session.root.path().to_owned();
@@ -146,7 +147,7 @@ impl SshPlace {
         sink: &Arc<dyn OperationSink>,
         stop: &StopToken,
     ) -> Result<TaskEnd, String> {
-        let command_line = CommandLine::new(call.inputs, delivery.interpreter);
+        let command_line = CommandLine::new(call.inputs, delivery.interpreter).to(call.purpose);
         sink.executing(&command_line.display(&delivery.file, Recipient::Target));
         let program = RemoteProgram {
             directory: work_dir,
@@ -164,7 +165,7 @@ impl SshPlace {
             program_line: format!("{}{start}{words}", profile_prefix(delivery.interpreter)),
             account: None,
         };
-        let wanted = call.call.outputs.is_some().then(|| wanted(session, work_dir));
+        let wanted = has_output(call).then(|| wanted(session, work_dir));
         let setup = Setup { dir: session.root.clone(), make: !session.made, entries: delivery.entries };
         let task = RemoteTask { setup: Some(setup), command, wanted, detached: None };
         sink.info(Level::Info, "Begin to upload remote operation...");

@@ -23,6 +23,7 @@ use crate::delivery::Delivery;
 use crate::environment;
 use crate::outputs::{Ran, RemoteFiles};
 use crate::settings::Shared;
+use crate::unit::has_output;
 
 /// The agent's port where a node names none.
 const DEFAULT_PORT: u16 = 3939;
@@ -131,14 +132,15 @@ impl TagentPlace {
         let mut delivery = Delivery::gather(&self.shared, call, &session.uploaded)?;
         let work_dir = session.root.join(&delivery.directory);
         session.runs += 1;
-        let display =
-            CommandLine::new(call.inputs, delivery.interpreter).display(&delivery.file, Recipient::Target);
+        let display = CommandLine::new(call.inputs, delivery.interpreter)
+            .to(call.purpose)
+            .display(&delivery.file, Recipient::Target);
         let start = self.start(session, call, &mut delivery, &work_dir)?;
         self.upload(session, delivery, sink, stop).await?;
         sink.executing(&display);
         let end = self.execute(session, &start, sink, stop).await?;
-        let output = match (&end, &call.call.outputs) {
-            (OperationExit::Code(0), Some(_)) => {
+        let output = match &end {
+            OperationExit::Code(0) if has_output(call) => {
                 let ran = Ran {
                     shared: &self.shared,
                     unit: &self.unit,
@@ -167,7 +169,7 @@ impl TagentPlace {
         delivery: &mut Delivery,
         work_dir: &str,
     ) -> Result<Start, String> {
-        let command_line = CommandLine::new(call.inputs, delivery.interpreter);
+        let command_line = CommandLine::new(call.inputs, delivery.interpreter).to(call.purpose);
         let program = RemoteProgram {
             directory: work_dir,
             file: &delivery.file,

@@ -8,6 +8,7 @@ use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo, UnitRunner,
 };
 use autoexec_events::Level;
+use autoexec_model::command_line::Purpose;
 use autoexec_model::{Place, Protocol};
 use autoexec_store::{JobDir, StoreError, read_op_output};
 use serde_json::{Map, Value};
@@ -92,7 +93,10 @@ impl UnitRunner for ToolRunner {
     ) -> OperationEnd {
         let job_dir = &self.shared.settings.job_dir;
         let key = self.unit.node.key();
-        if let Err(problem) = forget_old_output(&job_dir.op_output(&key, &call.operation.id)) {
+        // What the run that is asked about left may still be wanted.
+        if call.purpose != Purpose::Probe
+            && let Err(problem) = forget_old_output(&job_dir.op_output(&key, &call.operation.id))
+        {
             return failed(problem);
         }
         if call.operation.place == Place::RunnerTarget {
@@ -131,13 +135,18 @@ fn forget_old_output(path: &Path) -> Result<(), String> {
     }
 }
 
-/// What the operation wrote to its output file, if it declares outputs.
+/// Whether the output file of a call is looked at: when it declares outputs, and for what a dry run found.
+pub(crate) fn has_output(call: &OperationCall<'_>) -> bool {
+    call.call.outputs.is_some() || call.purpose == Purpose::Check
+}
+
+/// What the operation wrote to its output file, if it is to be looked at.
 pub(crate) fn read_output(
     job_dir: &JobDir,
     unit: &UnitInfo,
     call: &OperationCall<'_>,
 ) -> Result<Option<Map<String, Value>>, StoreError> {
-    if call.call.outputs.is_none() {
+    if !has_output(call) {
         return Ok(None);
     }
     read_op_output(&job_dir.op_output(&unit.node.key(), &call.operation.id)).map(Some)

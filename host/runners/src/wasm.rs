@@ -5,25 +5,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use autoexec_engine::ports::{
-    OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
+    OperationCall, OperationEnd, OperationExit, OperationSink, PROBE_COMPLETE, PROBE_NONE, StopSignal,
+    UnitInfo,
 };
 use autoexec_events::{Level, StopReason};
 use autoexec_grants::{Access, DataDirection};
 use autoexec_model::OpName;
-use autoexec_model::command_line::CommandLine;
+use autoexec_model::command_line::{CommandLine, Purpose};
 use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
-    Denied, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue, OutputName,
-    OutputQueryError, TargetHost, Tool, ToolCall, ToolHost, ToolOutcome,
+    Change, Denied, Effect, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue,
+    OutputName, OutputQueryError, TargetHost, Tool, ToolCall, ToolFailure, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
 use serde_json::{Map, Value};
 
+use crate::catalog::Promises;
 use crate::permits::Permits;
 use crate::settings::Shared;
 use crate::target_capability::NodeTarget;
+use crate::unit::has_output;
 
 impl Shared {
     /// Loads a component, linked with what the policy grants to a tool of this name. Compiles it when it is new, so it is
@@ -35,14 +38,15 @@ impl Shared {
         self.sandbox()?.load(path, &grants).map_err(explain)
     }
 
-    /// The rerun class in the manifest of a component.
-    pub(crate) fn rerun_of(&self, name: &OpName, path: &Path) -> Result<Rerun, String> {
+    /// What a component promises in its manifest.
+    pub(crate) fn promises_of(&self, name: &OpName, path: &Path) -> Result<Promises, String> {
         let tool = tokio::task::block_in_place(|| self.load(name, path))?;
-        Ok(match tool.manifest().rerun {
+        let rerun = match tool.manifest().rerun {
             autoexec_manifest::Rerun::Safe => Rerun::Safe,
             autoexec_manifest::Rerun::Probe => Rerun::Probe,
             autoexec_manifest::Rerun::Once => Rerun::Once,
-        })
+        };
+        Ok(Promises { rerun, can_check: tool.can_check(), ..Promises::default() })
     }
 }
 
@@ -54,8 +58,8 @@ pub(crate) async fn run(
     sink: Arc<dyn OperationSink>,
     mut stop: StopSignal,
 ) -> Result<OperationEnd, String> {
-    let display =
-        CommandLine::new(call.inputs, None).display(call.operation.name.as_str(), Recipient::Runner);
+    let line = CommandLine::new(call.inputs, None).to(call.purpose);
+    let display = line.display(call.operation.name.as_str(), Recipient::Runner);
     sink.executing(&display);
     let name = &call.operation.name;
     let tool = tokio::task::block_in_place(|| shared.load(name, path))?;
@@ -64,31 +68,64 @@ pub(crate) async fn run(
     let host = Arc::new(Host::new(shared, unit, call, permits, Arc::clone(&sink)));
     sink.started(None);
     let stopped = async move { stop.reached(StopReason::Abort).await };
-    let invoked = shared
-        .sandbox()?
-        .invoke(&tool, tool_call(call), Arc::clone(&host) as Arc<dyn ToolHost>, limits, stopped)
-        .await;
-    host.target.close().await;
-    let exit = match invoked {
-        Ok(ToolOutcome::Succeeded { message }) => {
-            if let Some(message) = message {
-                sink.info(Level::Fine, &message);
+    let (sandbox, asked) = (shared.sandbox()?, tool_call(call));
+    let tool_host = Arc::clone(&host) as Arc<dyn ToolHost>;
+    let exit = match call.purpose {
+        Purpose::Run => match sandbox.invoke(&tool, asked, tool_host, limits, stopped).await {
+            Ok(ToolOutcome::Succeeded { message }) => {
+                if let Some(message) = message {
+                    sink.info(Level::Fine, &message);
+                }
+                OperationExit::Code(0)
             }
-            OperationExit::Code(0)
-        }
-        Ok(ToolOutcome::Failed(failure)) => {
-            sink.info(Level::Error, &failure.message);
-            OperationExit::Code(i32::from(failure.exit_code))
-        }
-        // The instance is dropped with the call: nothing of it can be left.
-        Err(InvokeError::Stopped) => OperationExit::Stopped { proved_dead: true },
-        Err(error) => OperationExit::Error(error.to_string()),
+            Ok(ToolOutcome::Failed(failure)) => failed(&failure, &*sink),
+            Err(error) => not_ended(&error),
+        },
+        Purpose::Probe => match sandbox.probe(&tool, asked, tool_host, limits, stopped).await {
+            Ok(Ok(Effect::Complete)) => OperationExit::Code(PROBE_COMPLETE),
+            Ok(Ok(Effect::None)) => OperationExit::Code(PROBE_NONE),
+            Ok(Ok(Effect::Unknown)) => OperationExit::Code(PROBE_UNKNOWN),
+            Ok(Err(failure)) => {
+                sink.info(Level::Error, &failure.message);
+                OperationExit::Code(PROBE_UNKNOWN)
+            }
+            Err(error) => not_ended(&error),
+        },
+        Purpose::Check => match sandbox.check(&tool, asked, tool_host, limits, stopped).await {
+            Ok(Ok(changes)) => {
+                host.output("changes", changes.iter().map(change).collect());
+                OperationExit::Code(0)
+            }
+            Ok(Err(failure)) => failed(&failure, &*sink),
+            Err(error) => not_ended(&error),
+        },
     };
-    let output = match (&exit, &call.call.outputs) {
-        (OperationExit::Code(0), Some(_)) => Some(host.save_outputs()?),
+    host.target.close().await;
+    let output = match exit {
+        OperationExit::Code(0) if has_output(call) => Some(host.save_outputs()?),
         _ => None,
     };
     Ok(OperationEnd { exit, output })
+}
+
+/// What a probe that can not tell ends with; any code but the two that say something.
+const PROBE_UNKNOWN: i32 = 1;
+
+fn failed(failure: &ToolFailure, sink: &dyn OperationSink) -> OperationExit {
+    sink.info(Level::Error, &failure.message);
+    OperationExit::Code(i32::from(failure.exit_code))
+}
+
+fn not_ended(error: &InvokeError) -> OperationExit {
+    match error {
+        // The instance is dropped with the call: nothing of it can be left.
+        InvokeError::Stopped => OperationExit::Stopped { proved_dead: true },
+        error => OperationExit::Error(error.to_string()),
+    }
+}
+
+fn change(change: &Change) -> Value {
+    serde_json::json!({"subject": change.subject, "before": change.before, "after": change.after})
 }
 
 fn tool_call(call: &OperationCall<'_>) -> ToolCall {

@@ -20,7 +20,8 @@ use crate::{ProcessIdentity, StoreError};
 pub const PRIVATE: u32 = 0o600;
 
 const TEMPORARY_PREFIX: &str = ".autoexec-";
-const TEMPORARY_SUFFIX: &str = ".tmp";
+/// How such a name ends.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -39,7 +40,7 @@ impl Staged {
         let directory = parent(target);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{TEMPORARY_PREFIX}{}-{number}{TEMPORARY_SUFFIX}", std::process::id());
+            let name = format!("{}{number}{TEMPORARY_SUFFIX}", temporary_prefix());
             let temporary = directory.join(name);
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary) {
                 Ok(file) => return Ok(Self { file, temporary, target: target.to_owned(), committed: false }),
@@ -111,17 +112,39 @@ pub fn write_json<T: Serialize + ?Sized>(
     write(path, &bytes, mode)
 }
 
-/// Removes temporary files in `directory` whose process is gone. Returns how many.
+/// Removes what killed processes left in `directory` and below it under temporary names. Returns how many entries.
+///
+/// Whatever vanishes meanwhile is no error: other processes of the job are at work beside us. Links are not followed.
 pub fn remove_leftovers(directory: &Path) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
-        let entry = entry.map_err(io_error("list", directory))?;
-        let writer = entry.file_name().to_str().and_then(writer_of);
-        if writer.is_some_and(|pid| !ProcessIdentity::exists(pid)) && fs::remove_file(entry.path()).is_ok() {
-            removed += 1;
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(io_error("list", &directory))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(io_error("list", &directory))?;
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let path = entry.path();
+            match entry.file_name().to_str().and_then(writer_of) {
+                Some(writer) if ProcessIdentity::exists(writer) => {}
+                Some(_) => {
+                    let gone = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+                    removed += usize::from(gone.is_ok());
+                }
+                None if is_dir => open.push(path),
+                None => {}
+            }
         }
     }
     Ok(removed)
+}
+
+/// How the name of a temporary file or directory of this process begins; it ends in [`TEMPORARY_SUFFIX`]. Whoever
+/// makes one without [`Staged`] names it so, and [`remove_leftovers`] finds it.
+pub fn temporary_prefix() -> String {
+    format!("{TEMPORARY_PREFIX}{}-", std::process::id())
 }
 
 /// The process that made a temporary file, if `name` is the name of one.
@@ -216,10 +239,19 @@ mod tests {
         let dead = child.id();
         child.wait().unwrap();
         let own = format!(".autoexec-{}-0.tmp", std::process::id());
-        for name in [&format!(".autoexec-{dead}-7.tmp"), &own, ".autoexec-x-1.tmp", "a.tmp"] {
-            fs::write(dir.path().join(name), "").unwrap();
+        let below = dir.path().join("status/P");
+        fs::create_dir_all(&below).unwrap();
+        for place in [dir.path(), &below] {
+            for name in [&format!(".autoexec-{dead}-7.tmp"), &own, ".autoexec-x-1.tmp", "a.tmp"] {
+                fs::write(place.join(name), "").unwrap();
+            }
         }
-        assert_eq!(remove_leftovers(dir.path()).unwrap(), 1);
-        assert_eq!(names(dir.path()), [own.as_str(), ".autoexec-x-1.tmp", "a.tmp"]);
+        let staging = dir.path().join(format!(".autoexec-{dead}-package.abc.tmp"));
+        fs::create_dir(&staging).unwrap();
+        fs::write(staging.join("member"), "").unwrap();
+        assert_eq!(remove_leftovers(dir.path()).unwrap(), 3);
+        assert_eq!(names(&below), [own.as_str(), ".autoexec-x-1.tmp", "a.tmp"]);
+        assert_eq!(names(dir.path()), [own.as_str(), ".autoexec-x-1.tmp", "a.tmp", "status"]);
+        assert_eq!(remove_leftovers(&dir.path().join("none")).unwrap(), 0);
     }
 }

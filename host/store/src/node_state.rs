@@ -24,7 +24,9 @@ const WARN_COUNT: &str = "warnCount";
 // Spelt this way in every file and read by the runner.
 const CURRENT_OP: &str = "currenOp";
 const OP_PID: &str = "opPid";
-const RESERVED: [&str; 8] = [PID, PID_START, RUNNER_ID, INTERACT, STATUS, WARN_COUNT, CURRENT_OP, OP_PID];
+const LOOP_ITEMS: &str = "loopItems";
+const RESERVED: [&str; 9] =
+    [PID, PID_START, RUNNER_ID, INTERACT, STATUS, WARN_COUNT, CURRENT_OP, OP_PID, LOOP_ITEMS];
 
 /// What is recorded about a node in a phase.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +47,9 @@ pub struct NodeState {
     pub current_op: Option<OpId>,
     /// The process of that operation; none for one on a target.
     pub op_pid: Option<u32>,
+    /// A mark for each item of each loop, by the loop's id (with `#<n>` in a loop in a loop): whose iterations the
+    /// statuses `<opId>#<n>` are.
+    pub loop_items: IndexMap<String, Vec<String>>,
     /// Keys we do not know, written back as they were.
     pub extra: Map<String, Value>,
 }
@@ -60,6 +65,7 @@ impl Default for NodeState {
             operations: IndexMap::new(),
             current_op: None,
             op_pid: None,
+            loop_items: IndexMap::new(),
             extra: Map::new(),
         }
     }
@@ -99,6 +105,11 @@ impl NodeState {
             warn_count: number(&mut object, WARN_COUNT)?.unwrap_or(0),
             current_op: object.shift_remove(CURRENT_OP).and_then(|v| OpId::new(v.as_str()?).ok()),
             op_pid: number(&mut object, OP_PID)?,
+            // Without marks the iterations count by their position.
+            loop_items: object
+                .shift_remove(LOOP_ITEMS)
+                .and_then(|items| serde_json::from_value(items).ok())
+                .unwrap_or_default(),
             ..Self::default()
         };
         for (key, value) in object {
@@ -163,6 +174,9 @@ impl Serialize for NodeState {
         if let Some(runner) = self.runner {
             map.serialize_entry(RUNNER_ID, &runner)?;
         }
+        if !self.loop_items.is_empty() {
+            map.serialize_entry(LOOP_ITEMS, &self.loop_items)?;
+        }
         for (key, value) in &self.extra {
             map.serialize_entry(key, value)?;
         }
@@ -207,7 +221,7 @@ mod tests {
     fn what_the_runner_rewrites_is_understood_and_kept() {
         let state = found(
             "{\"warnCount\":\"2\",\"by\":\"runner\",\"b/x_2\":\"failed\",\"opPid\":null,\"a/y_1\":\"succeed\",\
-             \"status\":\"pending\",\"pid\":7,\"pidStart\":99,\"runnerId\":3,\"note_1\":\"hello\"}\n",
+             \"status\":\"pending\",\"pid\":7,\"pidStart\":99,\"loopItems\":{\"L_1\":[\"m\"]},\"runnerId\":3,\"note_1\":\"hello\"}\n",
         );
         assert_eq!((state.status, state.warn_count), (NodeStatus::Pending, 2));
         assert_eq!(state.process, Some(ProcessIdentity { pid: 7, start: Some(99) }));
@@ -217,7 +231,7 @@ mod tests {
         let text = crate::json::to_text(&state, Style::Compact).unwrap();
         assert_eq!(found(&text), state);
         assert!(
-            text.ends_with(r#""pidStart": 99, "runnerId": 3, "by": "runner", "note_1": "hello"}"#),
+            text.ends_with(r#""pidStart": 99, "runnerId": 3, "loopItems": {"L_1": ["m"]}, "by": "runner", "note_1": "hello"}"#),
             "{text}"
         );
     }

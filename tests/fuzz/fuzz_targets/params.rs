@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../invariants.rs"]
+#[path = "../invariants/model.rs"]
 #[expect(dead_code, reason = "shared by all targets")]
 mod invariants;
 

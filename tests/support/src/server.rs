@@ -176,6 +176,11 @@ impl ConsoleDouble {
         self.set(|data| data.params = Some(params));
     }
 
+    /// From here on the job is unknown.
+    pub fn forget_params(&self) {
+        self.set(|data| data.params = None);
+    }
+
     /// The node list of a scope, and when it last changed (seconds since 1970).
     pub fn set_nodes(&self, scope: Scope, text: impl Into<String>, modified: f64) {
         self.set(|data| drop(data.nodes.insert(scope, (text.into(), modified))));

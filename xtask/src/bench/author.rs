@@ -15,8 +15,8 @@ const MOST_RUNS: u32 = 3;
 
 pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
     let place = tempfile::tempdir().context("making a directory for tools")?;
-    let clean = Author { program: home.program().to_owned(), dir: place.path().join("clean") };
-    let warm = Author { program: home.program().to_owned(), dir: place.path().join("warm") };
+    let clean = Author { program: home.program().clone(), dir: place.path().join("clean") };
+    let warm = Author { program: home.program().clone(), dir: place.path().join("warm") };
     warm.make()?;
     let variants = vec![
         Variant::new("`plugin new`", || clean.make()),

@@ -73,6 +73,26 @@ impl<'a> BenchJob<'a> {
         })
     }
 
+    /// A job whose node file has `count` nodes, all of another runner but the last.
+    pub(super) fn with_foreign_nodes(
+        home: &'a StagedHome,
+        name: &str,
+        count: u32,
+        phase_type: &str,
+        operations: &[Value],
+    ) -> Result<Self> {
+        let job = Self::new(home, name, &Nodes::unreached(count, count), phase_type, operations)?;
+        let text = fs::read_to_string(&job.nodes)?;
+        let foreign = text.replacen("\"runnerId\":1}", "\"runnerId\":2}", count.saturating_sub(1) as usize);
+        fs::write(&job.nodes, foreign).with_context(|| job.nodes.display().to_string())?;
+        Ok(job)
+    }
+
+    /// Its node file.
+    pub(super) fn nodes(&self) -> &Path {
+        &self.nodes
+    }
+
     /// Arguments of the next run, and its job directory.
     fn next(&self) -> (Vec<OsString>, PathBuf) {
         let number = self.runs.replace(self.runs.get() + 1);

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use autoexec_console::{ConsoleClient, ConsoleSettings, DeployIds, DeployNames, PassThrough};
+use autoexec_console::{ConsoleClient, ConsoleSettings, DeployIds, DeployNames, PassThrough, UnixTime};
 use autoexec_control::plugin_address;
 use autoexec_events::{ExitCode, Level};
 use autoexec_model::value::JobOptions;
@@ -51,7 +52,7 @@ pub(super) async fn prepare(
         warn(console, &format!("The flag {flag} is not known and has no effect."));
     }
     let client = connect(home, &config, &request)?;
-    let text = read_params(job_dir, &request, client.as_deref()).await?;
+    let text = read_params(job_dir, &request, client.as_deref(), console).await?;
     let name = job_dir.params().display().to_string();
     let params = JobParams::parse(&text, &name).map_err(CliError::bad_input)?;
     let pass_through = merged(&params.pass_through, &request.pass_through);
@@ -91,7 +92,7 @@ pub(super) async fn prepare(
         job_dir: job_dir.clone(),
         given: given_nodes(job_dir, &request)?.or_else(|| params.run_nodes.as_ref().map(|_| job_dir.nodes())),
     };
-    bring_job_nodes(job_dir, &request, &params, &nodes).await?;
+    bring_job_nodes(job_dir, &request, &params, &nodes, console).await?;
     Ok(Prepared {
         secret_outputs: secret_outputs(&params),
         job_dir: job_dir.clone(),
@@ -185,11 +186,34 @@ fn inherited() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Reads, and at the first fire fetches, the parameters.
+/// How long a start that has everything from an earlier one waits for the server's present parameters and nodes.
+const REFRESH: Duration = Duration::from_secs(15);
+
+/// Waits for what would be good to have anew; says why it is not.
+async fn refresh<T, E: std::fmt::Display>(
+    console: &ConsoleLog,
+    what: &str,
+    fetching: impl Future<Output = Result<T, E>>,
+) -> Option<T> {
+    let problem = match tokio::time::timeout(REFRESH, fetching).await {
+        Ok(Ok(fetched)) => return Some(fetched),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", REFRESH.as_secs()),
+    };
+    warn(
+        console,
+        &format!("The {what} of an earlier start are used, the server's can not be had: {problem}"),
+    );
+    None
+}
+
+/// Reads the parameters. Every start fetches them, because the job may have been changed since the last one (defect 21);
+/// without an answer, those of an earlier start are good enough.
 async fn read_params(
     job_dir: &JobDir,
     request: &RunRequest,
     client: Option<&ConsoleClient>,
+    console: &ConsoleLog,
 ) -> Result<Vec<u8>, CliError> {
     let stored = job_dir.params();
     match &request.params {
@@ -207,6 +231,21 @@ async fn read_params(
                     .ok_or_else(|| CliError::bad_input("there is no server to fetch parameters from"))?;
                 let text = client.job_parameters(&request.job, None).await.map_err(CliError::server)?;
                 store(&stored, &pretty(text).into_bytes())?;
+            } else if let Some(client) = client {
+                let modified = std::fs::metadata(&stored).and_then(|metadata| metadata.modified()).ok();
+                let fetching = client.job_parameters(&request.job, modified.map(UnixTime::from));
+                let fetched =
+                    refresh(console, "parameters", fetching).await.map(|text| pretty(text).into_bytes());
+                let old = read(&stored)?;
+                // The file's time tells when the job was changed last.
+                match fetched.filter(|text| *text != old) {
+                    Some(text) if JobParams::parse(&text, "").is_ok() => store(&stored, &text)?,
+                    Some(_) => warn(
+                        console,
+                        "The server's parameters can not be used, those of an earlier start are.",
+                    ),
+                    None => {}
+                }
             }
             read(&stored)
         }
@@ -247,6 +286,7 @@ async fn bring_job_nodes(
     request: &RunRequest,
     params: &JobParams,
     nodes: &NodeFiles,
+    console: &ConsoleLog,
 ) -> Result<(), CliError> {
     let stored = job_dir.nodes();
     if let (NodesSource::Server, Some(run_nodes)) = (&request.nodes, &params.run_nodes) {
@@ -264,9 +304,11 @@ async fn bring_job_nodes(
         remove_narrower_lists(job_dir)?;
     }
     if request.first_fire || !stored.is_file() {
-        nodes.fetch_job_nodes().await.map_err(CliError::server)?;
+        nodes.fetch_job_nodes().await.map_err(CliError::server)
+    } else {
+        refresh(console, "nodes", nodes.fetch_job_nodes()).await;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Lists of phases and groups that an earlier start of the job left. The server answers with the same 204 whether such

@@ -14,7 +14,7 @@ pub(crate) use request::{Face, NodesSource, ParamsSource, RunRequest};
 use std::sync::Arc;
 
 use autoexec_events::{ExitCode, Level};
-use autoexec_store::{Home, JobDir, JobLock, LockScope};
+use autoexec_store::{Home, JobDir, JobLock, LockScope, atomic};
 
 use crate::CliError;
 use crate::config::Config;
@@ -69,6 +69,7 @@ async fn run_job(
     request: RunRequest,
     console: Arc<ConsoleLog>,
 ) -> Result<ExitCode, CliError> {
+    remove_leftovers(home, job_dir);
     let mut config = load_config(home, &request)?;
     if let Some(key) = request.key.clone().filter(|_| !config.has_key()) {
         config.key = key;
@@ -82,8 +83,21 @@ async fn run_job(
             return Ok(ExitCode::Success);
         }
     };
+    let face = prepared.request.face;
     let outcome = wiring::run(home, prepared, console, signals).await?;
-    Ok(outcome.exit_code())
+    Ok(if face == Face::None { outcome.exit_code() } else { outcome.exit_code_for_people() })
+}
+
+/// What processes of the job that were killed left half-written is in nobody's way; it goes while the run begins.
+fn remove_leftovers(home: &Home, job_dir: &JobDir) {
+    let places = [job_dir.root().to_owned(), home.cache()];
+    tokio::task::spawn_blocking(move || {
+        for place in places {
+            if let Err(error) = atomic::remove_leftovers(&place) {
+                tracing::warn!("{error}");
+            }
+        }
+    });
 }
 
 /// A run that needs no server needs no configuration either.

@@ -44,6 +44,8 @@ pub(crate) struct RunRequest {
     pub(crate) first_fire: bool,
     pub(crate) reuse_console_log: bool,
     pub(crate) force: bool,
+    /// A dry run.
+    pub(crate) check: bool,
     pub(crate) fire_next: bool,
     pub(crate) dev_mode: bool,
     pub(crate) filter: Filter,

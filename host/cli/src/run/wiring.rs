@@ -1,18 +1,20 @@
 //! Puts the parts together, lets the engine work, and waits for the server at the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use autoexec_console::{ConsoleClient, OutboxHandle};
 use autoexec_control::{ControlSettings, JobControl, LockIdentity, LockServer, LockSettings};
 use autoexec_engine::ports::Reporter;
 use autoexec_engine::{Engine, JobEnvironment, Request, RunSettings};
-use autoexec_events::Outcome;
+use autoexec_events::{ExitCode, Outcome};
 use autoexec_model::JobId;
 use autoexec_model::command_line::ShellExpansion;
 use autoexec_plan::JobPlan;
 use autoexec_report::logfile::{ConsoleLog, LogClock};
 use autoexec_report::{
-    ConsoleLogReporter, FileLogs, JournalReporter, JsonLines, OutboxReporter, Summary, SummaryTable, Terminal,
+    ConsoleLogReporter, Detached, DetachedEnd, FileLogs, JournalReporter, JsonLines, Lossy, OutboxReporter,
+    Summary, SummaryTable, Terminal,
 };
 use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
@@ -34,6 +36,8 @@ const REQUEST_QUEUE: usize = 1024;
 
 /// After this time an agent ends a command, as the replaced executor asked for.
 const TAGENT_COMMAND_LIMIT: std::time::Duration = std::time::Duration::from_hours(24);
+/// How long the end of an aborted run waits for whoever reads its progress. Everything is on disk by then.
+const READER_WAIT_AFTER_ABORT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
     home: &Home,
@@ -54,19 +58,40 @@ pub(super) async fn run(
     };
     let control = listen(home, &prepared, &store, &requests)?;
     let outbox_handle = outbox.as_ref().map(|outboxes| &outboxes.own);
-    let (reporters, table) = reporters(&prepared, &console, &store, outbox_handle)?;
+    let Reporters { reporters, table, reader } = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
-    let face = prepared.request.face;
+    let (face, reading_ends) = (prepared.request.face, asked_to_end.clone());
     let mut outcome =
         engine(home, prepared, control, store.records(), policy)?.run(reporters, receiver).await;
     store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
     }
+    if let Some(reader) = reader {
+        wait_for_reader(reader, reading_ends).await?;
+    }
     if face == Face::Human {
         crate::print(&format!("{}\n", table.render()))?;
     }
     Ok(outcome)
+}
+
+/// Whoever reads the progress from a pipe may take its time, as with any program; a signal ends the wait.
+async fn wait_for_reader(
+    reader: DetachedEnd,
+    mut asked_to_end: watch::Receiver<bool>,
+) -> Result<(), CliError> {
+    let aborted = *asked_to_end.borrow_and_update();
+    tokio::select! {
+        () = reader.wait() => Ok(()),
+        Ok(()) = asked_to_end.changed() => Err(nobody_reads()),
+        () = tokio::time::sleep(READER_WAIT_AFTER_ABORT), if aborted => Err(nobody_reads()),
+    }
+}
+
+fn nobody_reads() -> CliError {
+    CliError::new(ExitCode::Interrupted, "the run is over, but nobody took the rest of its progress")
+        .hint("autoexec status tells what became of the nodes")
 }
 
 /// Opens the job socket. It listens until the engine ends it.
@@ -94,12 +119,31 @@ fn listen(
     JobControl::listen(settings, requests.clone()).map_err(CliError::files)
 }
 
+struct Reporters {
+    reporters: Vec<Box<dyn Reporter>>,
+    table: SummaryTable,
+    /// The reporter whose reader may stall, where there is one.
+    reader: Option<DetachedEnd>,
+}
+
+impl Reporters {
+    fn add_detached(&mut self, reporter: impl Lossy + 'static) -> Result<(), CliError> {
+        let started = Detached::start(reporter);
+        let (detached, end) = started.map_err(|error| {
+            CliError::new(ExitCode::Internal, format!("can not start a thread for the progress: {error}"))
+        })?;
+        self.reporters.push(Box::new(detached));
+        self.reader = Some(end);
+        Ok(())
+    }
+}
+
 fn reporters(
     prepared: &Prepared,
     console: &Arc<ConsoleLog>,
     store: &JobStore,
     outbox: Option<&OutboxHandle>,
-) -> Result<(Vec<Box<dyn Reporter>>, SummaryTable), CliError> {
+) -> Result<Reporters, CliError> {
     // The journal comes first: what it does not have has not happened.
     let journal = Journal::create(&prepared.job_dir).map_err(CliError::files)?;
     let mut reporters: Vec<Box<dyn Reporter>> =
@@ -110,16 +154,16 @@ fn reporters(
         reporters.push(Box::new(OutboxReporter::new(outbox.clone(), prepared.job.clone(), prepared.runner)));
     }
     let summary = Summary::default();
-    let table = summary.table();
+    let mut all = Reporters { reporters, table: summary.table(), reader: None };
     match prepared.request.face {
         Face::None => {}
         Face::Human => {
-            reporters.push(Box::new(Terminal::stderr()));
-            reporters.push(Box::new(summary));
+            all.add_detached(Terminal::stderr())?;
+            all.reporters.push(Box::new(summary));
         }
-        Face::Json => reporters.push(Box::new(JsonLines::new(std::io::stdout()))),
+        Face::Json => all.add_detached(JsonLines::new(std::io::stdout()))?,
     }
-    Ok((reporters, table))
+    Ok(all)
 }
 
 fn engine(
@@ -172,6 +216,7 @@ fn engine(
             runner,
             first_fire: request.first_fire,
             force: request.force,
+            check: request.check,
             fire_next: request.fire_next,
             filter: request.filter,
             key: config.key,

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
     }
     let place = JobPlace::take(&home, arguments.job.id.as_deref())?;
     store(&place.dir, &setup, &place.job)?;
-    announce(&place, &setup, &arguments.job);
+    announce(&place, &setup, &arguments);
     let Setup { params, inventory, filter, reported, vault, .. } = setup;
     let Inventory { nodes, keys, rules } = inventory;
     let request = RunRequest {
@@ -64,6 +64,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
         first_fire: place.is_new,
         reuse_console_log: false,
         force: arguments.job.force,
+        check: arguments.check,
         fire_next: false,
         dev_mode: true,
         filter,
@@ -106,7 +107,7 @@ fn copy(file: &GivenFile, dir: &JobDir) -> Result<(), CliError> {
     })
 }
 
-fn announce(place: &JobPlace, setup: &Setup, arguments: &JobArgs) {
+fn announce(place: &JobPlace, setup: &Setup, arguments: &RunArgs) {
     let phases: usize = setup.params.groups.iter().map(|group| group.phases.len()).sum();
     let how = if place.is_new { "Job" } else { "Continuing job" };
     say(&format!(
@@ -115,8 +116,11 @@ fn announce(place: &JobPlace, setup: &Setup, arguments: &JobArgs) {
         setup.name,
         setup.inventory.nodes.len()
     ));
-    if place.is_new {
-        say(&format!("If it does not get through, continue it with: {}", continuation(place, arguments)));
+    if arguments.check {
+        say("Dry run: tools are asked what they would change, and nothing is changed.");
+    } else if place.is_new {
+        let command = continuation(place, &arguments.job);
+        say(&format!("If it does not get through, continue it with: {command}"));
     }
 }
 
@@ -164,6 +168,7 @@ fn tell(place: &JobPlace, results: &Results, code: ExitCode, arguments: &RunArgs
         Output::Human => {
             let again = match code {
                 ExitCode::Success => String::new(),
+                _ if arguments.check => String::new(),
                 _ => format!("Continue with: {}\n", continuation(place, &arguments.job)),
             };
             crate::print(&format!("{}\nLogs: {}\n{again}", results.render(), place.dir.logs().display()))

@@ -79,6 +79,21 @@ impl ConsoleClient {
     /// so that a reader never sees half a list.
     pub async fn nodes(&self, query: &NodesQuery, path: &Path) -> Result<Nodes, ConsoleError> {
         let local = download::modified(path).await?;
+        self.nodes_since(query, local, path).await
+    }
+
+    /// As [`Self::nodes`], as if there were no file yet: [`Nodes::NotModified`] then says that the scope has no nodes of
+    /// its own, which the same answer about a file does not (defect 24).
+    pub async fn all_nodes(&self, query: &NodesQuery, path: &Path) -> Result<Nodes, ConsoleError> {
+        self.nodes_since(query, None, path).await
+    }
+
+    async fn nodes_since(
+        &self,
+        query: &NodesQuery,
+        local: Option<UnixTime>,
+        path: &Path,
+    ) -> Result<Nodes, ConsoleError> {
         let query = query.text(self.pass_through().to_string(), local);
         let freshness =
             self.get(Call::Nodes, query, |fetched| self.replace(Call::Nodes, fetched, path)).await?;

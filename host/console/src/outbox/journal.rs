@@ -244,8 +244,9 @@ impl Left {
 /// Writes the header and what is left to a new file in place of the old one; gives it open for appending.
 fn rewrite(path: &Path, left: &Left) -> io::Result<File> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Mode 0600 is tempfile's own.
-    let mut temporary = tempfile::Builder::new().prefix(".outbox.").suffix(".tmp").tempfile_in(directory)?;
+    // Mode 0600 is tempfile's own. The name is one that the next process of the job removes if this one is killed here.
+    let prefix = format!(".autoexec-{}-outbox.", std::process::id());
+    let mut temporary = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(directory)?;
     let mut text = format!("{HEADER}\n").into_bytes();
     for (seq, callback) in &left.callbacks {
         serde_json::to_writer(&mut text, &Written::Callback { seq: *seq, callback })?;

@@ -153,13 +153,13 @@ async fn files_are_cached_by_their_time() {
 }
 
 #[tokio::test]
-async fn a_file_name_that_leaves_its_directory_is_refused() {
+async fn a_file_name_is_its_last_part_and_one_that_is_none_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = server();
     server.set_file(
         "1",
         double::File {
-            disposition: "attachment; filename=\"..%2F..%2Fetc%2Fcron.d%2Fx\"".to_owned(),
+            disposition: "attachment; filename=\"..%2F..%2Fetc%2Fcron.d%2F..\"".to_owned(),
             content: b"evil".to_vec(),
             modified: 1.0,
         },
@@ -167,6 +167,10 @@ async fn a_file_name_that_leaves_its_directory_is_refused() {
     let error = client(&server).download_file("1", &dir.path().join("1")).await.unwrap_err();
     assert!(error.to_string().contains("not a plain file name"), "{error}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
+    let disposition = "attachment; filename=\"..%2F..%2Fetc%2Fcron.d%2Fx\"".to_owned();
+    server.set_file("2", double::File { disposition, content: b"plain".to_vec(), modified: 1.0 });
+    let reply = client(&server).download_file("2", &dir.path().join("2")).await.unwrap();
+    assert_eq!(reply.name.as_deref(), Some("x"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! [`RunEvent`](autoexec_events::RunEvent) goes dispatcher → reporters. Whatever else may happen (a signal, a
 //! datagram on the job socket, a server's hint) enters as a [`Request`].
 
-use autoexec_events::{CallbackPosition, Level, NodeRef, OperationRef, StopReason};
+use autoexec_events::{CallbackPosition, Change, Level, NodeRef, OperationRef, StopReason};
 use autoexec_model::{
     GroupNo, NodeStatus, OpStatus, PhaseCounts, PhaseName, PhaseStatus, ResourceId, Secret,
 };
@@ -41,6 +41,8 @@ pub enum Request {
         /// Not for later processes of the job.
         only_in_process: bool,
     },
+    /// Somebody wants to know what is being run (SIGQUIT).
+    WhatRuns,
     /// A reporter or another part of the process has something to tell people.
     Message {
         /// How grave it is.
@@ -103,6 +105,11 @@ pub(crate) enum UnitMessageKind {
         status: OpStatus,
         skipped: bool,
         millis: u64,
+    },
+    /// A dry run: what the operation would change, or why nobody can say it.
+    Checked {
+        operation: OperationRef,
+        found: Result<Vec<Change>, String>,
     },
     Export {
         name: String,

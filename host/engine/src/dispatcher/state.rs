@@ -154,6 +154,7 @@ impl RunState {
             }
             Request::WaitInput { phase, resource, interact } => self.wait_input(&phase, resource, interact),
             Request::Message { level, text } => vec![RunEvent::Message { level, text }],
+            Request::WhatRuns => vec![RunEvent::Message { level: Level::Info, text: self.what_runs() }],
             // Rounds are the scheduler's and variables the job's; the loop hands these over before they get here.
             Request::RoundContinue { .. } | Request::SetEnv { .. } => Vec::new(),
         }
@@ -177,6 +178,29 @@ impl RunState {
         let mut events = vec![RunEvent::StopRequested { reason }, warn(text.to_owned())];
         events.extend(self.job_status_at_rest());
         events
+    }
+
+    /// The phases under way and the nodes at work, a line each.
+    fn what_runs(&self) -> String {
+        let mut phases: Vec<&PhaseState> = self.phases.values().collect();
+        phases.sort_by(|a, b| a.position.phase.as_str().cmp(b.position.phase.as_str()));
+        let lines = phases.into_iter().map(|state| {
+            let phase = &state.position.phase;
+            let units = self.units.iter().filter(|((of, _), _)| of == phase);
+            let mut nodes: Vec<String> = units
+                .map(|((_, node), unit)| {
+                    format!("{node}{}", if unit.waiting { " (waits for input)" } else { "" })
+                })
+                .collect();
+            nodes.sort();
+            let seconds = state.started.elapsed().as_secs();
+            format!(
+                "\nphase {phase}, since {seconds} s: {} node(s) at work: {}",
+                nodes.len(),
+                nodes.join(", ")
+            )
+        });
+        std::iter::once("At work:".to_owned()).chain(lines).collect()
     }
 
     fn wait_input(
@@ -285,6 +309,13 @@ impl RunState {
             }
             UnitMessageKind::Operation { operation, status, skipped, millis } => {
                 vec![operation_finished(position.phase, node.key, operation, status, skipped, millis)]
+            }
+            UnitMessageKind::Checked { operation, found } => {
+                let (phase, node) = (position.phase, node.key);
+                vec![match found {
+                    Ok(changes) => RunEvent::OperationChecked { phase, node, operation, changes },
+                    Err(reason) => RunEvent::OperationNotChecked { phase, node, operation, reason },
+                }]
             }
             UnitMessageKind::Export { name, value, hidden } => {
                 vec![RunEvent::VariableExported { name, value, hidden }]

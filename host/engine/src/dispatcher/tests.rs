@@ -243,3 +243,15 @@ fn counts_add_up_to_the_nodes_that_were_fed() {
     let PhaseCounts { succeed, failed, ignored, paused, skipped, not_run, .. } = counts;
     assert_eq!((succeed, failed, ignored, paused, skipped, not_run), (0, 1, 0, 1, 1, 4));
 }
+
+#[test]
+fn who_asks_learns_what_is_being_run() {
+    let mut run = Run::new();
+    let _units = [run.start("A", 71), run.start("A", 72)];
+    let interact = Some(json!({"title": "t"}));
+    let phase = PhaseName::new("A").unwrap();
+    run.handle(Input::Request(Request::WaitInput { phase, resource: ResourceId(72), interact }));
+    run.handle(Input::Request(Request::WhatRuns));
+    let Some(RunEvent::Message { text, .. }) = run.events.last() else { panic!("{:?}", run.events) };
+    assert_eq!(text, "At work:\nphase A, since 0 s: 2 node(s) at work: 71, 72 (waits for input)");
+}

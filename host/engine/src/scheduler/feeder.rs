@@ -25,6 +25,9 @@ impl Feeder {
     pub(super) fn start(shared: &Arc<Shared>, phase: RunningPhase, nodes: u64, width: u64) -> Self {
         let message = SchedulerMessage::PhaseStarted { position: phase.position.clone(), nodes, width };
         shared.tell(message);
+        if let Err(error) = shared.settings.job_dir.remove_wait_input_marker(&phase.position.phase) {
+            shared.message(Level::Warn, error.to_string());
+        }
         let permits =
             usize::try_from(width).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
         Self {

@@ -32,6 +32,8 @@ pub struct RunSettings {
     pub first_fire: bool,
     /// `--force`.
     pub force: bool,
+    /// A dry run: tools are asked what they would change, and nothing is changed.
+    pub check: bool,
     /// Call "next group" at the end.
     pub fire_next: bool,
     /// Which groups, phases and nodes.

@@ -1,9 +1,10 @@
 //! One call of a tool, script or built-in, from its START line to its END line (`spec/execution.md` §6.7).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use autoexec_events::{Level, StopReason};
+use autoexec_model::command_line::Purpose;
 use autoexec_model::native::NativeOp;
 use autoexec_model::value::{Inputs, MASK, ResolvedValue};
 use autoexec_model::{Call, NodeStatus, OpId, OpStatus, Operation, Place};
@@ -15,8 +16,12 @@ use super::{Flow, Unit, blocking, millis, native, operation_ref, unless_stopped}
 use crate::dispatcher::{UnitMessageKind, UnitRequest};
 use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, ToolInfo, UnitLog};
 
+/// A tool that has been silent for this long in the middle of a line may be waiting at a prompt, which is then shown.
+/// Longer than what a slow tool takes between two pieces of a line, which would be cut in two.
+const PROMPT: Duration = Duration::from_secs(3);
+
 /// What became of an operation before `failIgnore` and stops are looked at.
-enum Done {
+pub(super) enum Done {
     Succeeded,
     /// With the text for the node log; empty when the log has it already.
     Failed(String),
@@ -27,11 +32,13 @@ enum Done {
     OutOfSight(String),
     /// A person has to decide whether it took effect.
     Unknown,
+    /// A dry run: nobody can say what it would change, and why.
+    NotChecked(String),
 }
 
 impl Done {
     /// Stopped before a process was started.
-    const NOTHING_LEFT: Self = Self::Stopped { proved_dead: true };
+    pub(super) const NOTHING_LEFT: Self = Self::Stopped { proved_dead: true };
 }
 
 impl Unit<'_> {
@@ -50,7 +57,9 @@ impl Unit<'_> {
             None => return self.conclude(operation, Done::NOTHING_LEFT, started),
             Some(Ok(inputs)) => inputs,
             Some(Err(problem)) => {
-                let done = Done::Failed(format!("Can not resolve the inputs of {}: {problem}", operation.id));
+                let problem = format!("Can not resolve the inputs of {}: {problem}", operation.id);
+                // In a dry run they may come from an operation that was not run.
+                let done = if self.is_dry_run() { Done::NotChecked(problem) } else { Done::Failed(problem) };
                 return self.conclude(operation, done, started);
             }
         };
@@ -87,12 +96,14 @@ impl Unit<'_> {
     fn skip(&mut self, operation: &Operation, call: &Call, started: Instant) -> Flow {
         if call.outputs.is_some() {
             match read_op_output(&self.output_path(operation)) {
-                Ok(mut values) => {
+                // The process that ran it did not get to take them over: a person, or the tool, says that it succeeded.
+                Ok(mut values) if !self.outputs.contains_key(operation.id.as_str()) => {
                     fill_declared(&mut values, call);
-                    self.outputs
-                        .entry(operation.id.as_str().to_owned())
-                        .or_insert_with(|| Value::Object(values));
+                    if let Err(problem) = self.save_output(&operation.id, Some(&values)) {
+                        self.warn(&format!("Can not save the outputs of {}: {problem}", operation.id));
+                    }
                 }
+                Ok(_) => {}
                 Err(error) => self.warn(&format!("Can not load the outputs of {}: {error}", operation.id)),
             }
         }
@@ -114,6 +125,9 @@ impl Unit<'_> {
             ));
         }
         let tool = self.teller.shared.runners.tool(operation, call);
+        if let Some(done) = self.left_out_of_dry_run(operation, inputs, tool.as_ref()) {
+            return done;
+        }
         if operation.place == Place::Native
             && let Some(done) = self.try_native(operation, call, inputs, tool.as_ref().ok()).await
         {
@@ -123,18 +137,25 @@ impl Unit<'_> {
             Ok(tool) => tool,
             Err(problem) => return Done::Failed(problem),
         };
-        match self.decide(operation, tool.rerun) {
-            OperationDecision::AskPerson | OperationDecision::Probe => Done::Unknown,
-            OperationDecision::Run | OperationDecision::Skip => {
-                let done = self.run_tool(operation, call, inputs).await;
-                // Ended by us or out of sight, it may have taken effect half, and must not be taken for a failure
-                // that may simply be run again.
-                self.effect_unknown = tool.rerun != Rerun::Safe
-                    && self.has_started
-                    && matches!(done, Done::Stopped { .. } | Done::OutOfSight(_));
-                done
-            }
+        if self.is_dry_run() {
+            return self.check_tool(operation, call, inputs).await;
         }
+        match self.decide(operation, tool.rerun) {
+            OperationDecision::AskPerson => return Done::Unknown,
+            OperationDecision::Probe => {
+                if let Some(done) = self.probe_tool(operation, call, inputs).await {
+                    return done;
+                }
+            }
+            OperationDecision::Run | OperationDecision::Skip => {}
+        }
+        let done = self.run_tool(operation, call, inputs).await;
+        // Ended by us or out of sight, it may have taken effect half, and must not be taken for a failure that may
+        // simply be run again.
+        self.effect_unknown = tool.rerun != Rerun::Safe
+            && self.has_started
+            && matches!(done, Done::Stopped { .. } | Done::OutOfSight(_));
+        done
     }
 
     /// Runs a built-in operation; `None` when there is none of that name. An installed component wins, so that a
@@ -173,7 +194,7 @@ impl Unit<'_> {
     }
 
     /// Records that the operation is about to have effects, before it has any.
-    fn prepare(&mut self, operation: &Operation) {
+    pub(super) fn prepare(&mut self, operation: &Operation) {
         let key = self.status_key(operation);
         self.state.operations.insert(key, OpStatus::Running);
         self.state.current_op = Some(operation.id.clone());
@@ -190,7 +211,7 @@ impl Unit<'_> {
             return Done::Failed(error.to_string());
         }
         self.prepare(operation);
-        let end = self.run_and_listen(operation, call, inputs).await;
+        let end = self.run_and_listen(operation, call, inputs, Purpose::Run).await;
         self.log.end_output();
         let hit = self.log.has_hit();
         match end.exit {
@@ -212,14 +233,21 @@ impl Unit<'_> {
     }
 
     /// Runs the operation and meanwhile serves what the dispatcher asks of this unit.
-    async fn run_and_listen(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> OperationEnd {
+    pub(super) async fn run_and_listen(
+        &mut self,
+        operation: &Operation,
+        call: &Call,
+        inputs: &Inputs,
+        purpose: Purpose,
+    ) -> OperationEnd {
         let environment = self.teller.shared.environment.snapshot();
         let (pids, mut started) = tokio::sync::mpsc::unbounded_channel();
         let sink = Arc::new(UnitSink { log: Arc::clone(&self.log), pids });
         let stop = self.stop_signal();
         let variables = self.variables.clone();
+        let node_variables = &variables;
         let call =
-            OperationCall { operation, call, inputs, environment: &environment, node_variables: &variables };
+            OperationCall { purpose, operation, call, inputs, environment: &environment, node_variables };
         // Taken out for the time of the call: the runner and the unit's state are then borrowed apart.
         let Some(mut runner) = self.runner.take() else {
             let exit = OperationExit::Error("the runner of this node is busy".to_owned());
@@ -227,9 +255,12 @@ impl Unit<'_> {
         };
         let end = {
             let mut running = runner.run(call, sink, stop);
+            let mut look = tokio::time::interval(PROMPT);
+            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     end = &mut running => break end,
+                    _ = look.tick() => self.log.show_held(PROMPT),
                     Some(request) = self.requests.recv() => self.take_request(request),
                     Some(pid) = started.recv() => self.record_start(operation, pid),
                 }
@@ -252,13 +283,21 @@ impl Unit<'_> {
     }
 
     fn record_start(&mut self, operation: &Operation, pid: Option<u32>) {
-        self.state.op_pid = pid;
         self.has_started = true;
-        self.save_state();
+        // Without a process of its own there is nothing that the record does not say already.
+        if self.state.op_pid != pid {
+            self.state.op_pid = pid;
+            self.save_state();
+        }
         self.teller.tell(UnitMessageKind::Started { operation: operation_ref(operation), pid });
     }
 
-    fn keep_outputs(&mut self, operation: &Operation, call: &Call, mut values: Map<String, Value>) -> Done {
+    pub(super) fn keep_outputs(
+        &mut self,
+        operation: &Operation,
+        call: &Call,
+        mut values: Map<String, Value>,
+    ) -> Done {
         fill_declared(&mut values, call);
         match self.save_output(&operation.id, Some(&values)) {
             Ok(()) => Done::Succeeded,
@@ -267,6 +306,12 @@ impl Unit<'_> {
     }
 
     fn conclude(&mut self, operation: &Operation, done: Done, started: Instant) -> Flow {
+        if let Done::NotChecked(reason) = done {
+            self.not_checked(operation, reason);
+            self.previous = Some(OpStatus::Pending);
+            self.finish_operation(operation, OpStatus::Pending, true, started);
+            return Flow::Continue;
+        }
         let (status, flow) = self.judge(operation, done);
         let recorded = match status {
             _ if std::mem::take(&mut self.effect_unknown) => OpStatus::Unknown,
@@ -318,6 +363,7 @@ impl Unit<'_> {
                     (false, false) => (OpStatus::Failed, Flow::End(NodeStatus::Failed)),
                 }
             }
+            Done::NotChecked(_) => (OpStatus::Pending, Flow::Continue), // concluded without a verdict
             Done::Unknown => {
                 self.error(&format!(
                     "An earlier process died while {} ran, and its tool must not run twice. Find out whether it took effect; \

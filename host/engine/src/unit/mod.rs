@@ -3,9 +3,11 @@
 //! A unit is a task of its own and the truth about itself. It asks for permission before it has any effect,
 //! writes its log, status and outputs itself, and tells the dispatcher what became of it.
 
+mod asking;
 mod call;
 mod condition;
 mod inputs;
+mod loops;
 mod native;
 mod operations;
 mod outputs;
@@ -405,6 +407,10 @@ impl<'a> Unit<'a> {
     fn take_request(&mut self, request: UnitRequest) {
         let UnitRequest::Interact(interact) = request;
         let status = if interact.is_some() { NodeStatus::WaitInput } else { NodeStatus::Running };
+        if interact.is_some() {
+            // Most ask in the log as well, and the question has no line end.
+            self.log.show_held(std::time::Duration::ZERO);
+        }
         self.state.interact = interact;
         if self.state.status == status {
             self.save_state();

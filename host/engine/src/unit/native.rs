@@ -108,10 +108,6 @@ impl Unit<'_> {
         self.log.end_output();
     }
 
-    fn info(&self, text: &str) {
-        self.log.line(LogLine::Text(Level::Info, text));
-    }
-
     fn export(&self, names: &[String], hidden: bool) {
         let environment = self.teller.shared.environment.snapshot();
         let hidden_names = self.teller.shared.environment.hidden();

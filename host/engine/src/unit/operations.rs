@@ -2,10 +2,11 @@
 
 use autoexec_events::Level;
 use autoexec_model::condition::Condition;
-use autoexec_model::native::loop_items;
+use autoexec_model::native::{item_mark, loop_items};
 use autoexec_model::{IfBlock, LoopBlock, NodeStatus, OpStatus, Operation, OperationBody};
 
 use super::condition::NodeFacts;
+use super::loops::LoopPlace;
 use super::{Flow, Unit};
 use crate::ports::LogLine;
 
@@ -71,6 +72,10 @@ impl Unit<'_> {
         };
         let items = loop_items(&resolved.text);
         let outer = self.iteration.clone();
+        let job = &self.teller.shared.settings.job;
+        let marks = items.iter().map(|item| item_mark(job, item)).collect();
+        let place = LoopPlace { id: &operation.id, outer: outer.as_deref(), body: &block.operations };
+        place.follow_items(&mut self.state, marks);
         let before = self.variables.get(&block.variable).map(|found| (found.text.into_owned(), found.secret));
         let mut flow = Flow::Continue;
         for (number, item) in items.iter().enumerate() {

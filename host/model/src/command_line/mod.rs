@@ -56,11 +56,36 @@ pub enum CommandLineError {
     VariableName(String),
 }
 
+/// What a tool is started for. Only a tool that says it understands is started for anything but [`Self::Run`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To do its work.
+    #[default]
+    Run,
+    /// To say whether an earlier run, which was cut off, took effect.
+    Probe,
+    /// To say what it would change.
+    Check,
+}
+
+impl Purpose {
+    /// The option that tells a tool, with the value 1, as tools of the contract take all their options. A tool that does
+    /// not know the option refuses it, where an environment variable would be overlooked and the work be done.
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::Run => None,
+            Self::Probe => Some("probe"),
+            Self::Check => Some("check"),
+        }
+    }
+}
+
 /// Options and arguments of one call.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandLine<'a> {
     inputs: &'a Inputs,
     interpreter: Option<Interpreter>,
+    purpose: Purpose,
 }
 
 /// An input as it stands on a command line.
@@ -76,13 +101,35 @@ struct Word<'a> {
 impl<'a> CommandLine<'a> {
     /// `interpreter` decides the form of options; `None` is the default form.
     pub fn new(inputs: &'a Inputs, interpreter: Option<Interpreter>) -> Self {
-        Self { inputs, interpreter }
+        Self { inputs, interpreter, purpose: Purpose::Run }
+    }
+
+    /// The same for another purpose.
+    #[must_use]
+    pub fn to(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// The words in front of all options that say what the tool is started for. No shell sees anything in them.
+    fn purpose_words(&self) -> Vec<String> {
+        let Some(option) = self.purpose.option() else { return Vec::new() };
+        let (before, glued) = option_form(self.interpreter, option);
+        before.into_iter().chain([glued + "1"]).collect()
+    }
+
+    /// These words as text, with a blank in front of each.
+    fn purpose_text(&self) -> String {
+        self.purpose_words().iter().fold(String::new(), |text, word| text + " " + word)
     }
 
     /// Options, then arguments; empty options are left out, arguments never.
     fn words(&self) -> impl Iterator<Item = Word<'a>> {
         let interpreter = self.interpreter;
-        let options = self.inputs.options.iter().filter(|(_, value)| !value.is_empty());
+        // What the tool is asked for is no matter of the job's own value.
+        let reserved = self.purpose.option();
+        let options = self.inputs.options.iter();
+        let options =
+            options.filter(move |(name, value)| !value.is_empty() && Some(name.as_str()) != reserved);
         let options = options.map(move |(name, value)| {
             let (before, glued) = option_form(interpreter, name);
             Word { source: InputSource::Option(name.clone()), before, glued, value }
@@ -98,10 +145,18 @@ impl<'a> CommandLine<'a> {
 
     /// The argument vector of a local run, without the program. No shell is involved.
     pub fn local_argv(&self) -> Result<Vec<String>, CommandLineError> {
-        let mut argv = Vec::new();
+        self.local_argv_with(&mut |value| value.text(Recipient::Runner))
+    }
+
+    /// As [`Self::local_argv`], with `text` in the place of each value: a tool may take its secrets from files.
+    pub fn local_argv_with(
+        &self,
+        text: &mut dyn FnMut(&ResolvedValue) -> String,
+    ) -> Result<Vec<String>, CommandLineError> {
+        let mut argv = self.purpose_words();
         for word in self.words() {
             argv.extend(word.before);
-            argv.push(format!("{}{}", word.glued, word.value.text(Recipient::Runner)));
+            argv.push(format!("{}{}", word.glued, text(word.value)));
             refuse_nul(&word.source, argv.iter().rev().take(2))?;
         }
         Ok(argv)
@@ -114,7 +169,7 @@ impl<'a> CommandLine<'a> {
         recipient: Recipient,
         expansion: ShellExpansion,
     ) -> Result<String, CommandLineError> {
-        let mut text = String::new();
+        let mut text = self.purpose_text();
         for word in self.words() {
             let value = word.value.text(recipient);
             refuse_nul(&word.source, word.before.iter().chain([&word.glued, &value]))?;
@@ -137,7 +192,7 @@ impl<'a> CommandLine<'a> {
     /// Options and arguments as text for the command processor of a Windows target, with a blank in front of
     /// each word. `%NAME%` is live in any case: the command processor has no quote for it.
     pub fn windows_text(&self, expansion: ShellExpansion) -> Result<String, CommandLineError> {
-        let mut text = String::new();
+        let mut text = self.purpose_text();
         for word in self.words() {
             let value = word.value.text(Recipient::Target);
             refuse_nul(&word.source, word.before.iter().chain([&word.glued, &value]))?;
@@ -158,7 +213,7 @@ impl<'a> CommandLine<'a> {
     /// The command line for logs: `program` as given (bundle/name, or the file name of a remote run), secrets
     /// as `******`. In the contract's quotes, because people compare it with older logs.
     pub fn display(&self, program: &str, recipient: Recipient) -> String {
-        let mut text = program.to_owned();
+        let mut text = program.to_owned() + &self.purpose_text();
         for word in self.words() {
             if let Some(before) = &word.before {
                 text.push(' ');

@@ -295,3 +295,30 @@ fn an_archive_cannot_be_run() {
     assert!(program(Some(Interpreter::Package), "lib.tar").windows_text(false).is_err());
     assert!(matches!(program(None, "a\u{0}").unix_text(), Err(CommandLineError::Nul(_))));
 }
+
+#[test]
+fn a_tool_that_is_asked_is_told_in_the_form_of_its_interpreter() {
+    let inputs = inputs(&[("path", "text", json!("/a")), ("check", "text", json!("0"))], &[]);
+    for (interpreter, purpose, unix, windows) in [
+        (None, Purpose::Run, " --path '/a' --check '0'", None),
+        (None, Purpose::Check, " --check 1 --path '/a'", None),
+        (None, Purpose::Probe, " --probe 1 --path '/a' --check '0'", None),
+        (Some(Interpreter::Cmd), Purpose::Check, " /check:1 /path:'/a'", Some(" /check:1 /path:/a")),
+        (
+            Some(Interpreter::PowerShell),
+            Purpose::Check,
+            " -check 1 -path '/a'",
+            Some(" -check 1 -path \"/a\""),
+        ),
+    ] {
+        let line = CommandLine::new(&inputs, interpreter).to(purpose);
+        assert_eq!(line.unix_text(Recipient::Target, ShellExpansion::Off).unwrap(), unix, "{purpose:?}");
+        if let Some(windows) = windows {
+            assert_eq!(line.windows_text(ShellExpansion::Off).unwrap(), windows, "{purpose:?}");
+        }
+    }
+    let argv = CommandLine::new(&inputs, None).to(Purpose::Check).local_argv().unwrap();
+    assert_eq!(argv, ["--check", "1", "--path", "/a"]);
+    let shown = CommandLine::new(&inputs, None).to(Purpose::Check).display("b/x", Recipient::Runner);
+    assert_eq!(shown, "b/x --check 1 --path \"/a\"");
+}

@@ -4,7 +4,7 @@ mod loop_items;
 mod output_key;
 mod shell_text;
 
-pub use loop_items::loop_items;
+pub use loop_items::{item_mark, loop_items};
 pub use output_key::{OutputKey, OutputKeyError};
 pub use shell_text::ShellText;
 

@@ -2,7 +2,9 @@
 
 use autoexec_events::Level;
 
+use super::Line;
 use super::appender::LineAppender;
+use super::decoder::MAX_LINE;
 use super::error::LogError;
 use super::fail_patterns::FailPatterns;
 use super::lines;
@@ -15,11 +17,14 @@ pub(super) struct CheckedLines {
     patterns: Option<FailPatterns>,
     pub(super) hit: bool,
     told_too_complex: bool,
+    /// What was written so far of a line of output that has not ended: patterns are for whole lines. At most
+    /// [`MAX_LINE`] bytes; a longer line is checked in parts.
+    open: String,
 }
 
 impl CheckedLines {
     pub(super) fn new(out: LineAppender) -> Self {
-        Self { out, warnings: 0, patterns: None, hit: false, told_too_complex: false }
+        Self { out, warnings: 0, patterns: None, hit: false, told_too_complex: false, open: String::new() }
     }
 
     /// Checks every line from now on.
@@ -28,18 +33,49 @@ impl CheckedLines {
         self.told_too_complex = false;
     }
 
-    /// Adds a line, and what the fail patterns have to say about it.
-    pub(super) fn add(&mut self, line: &str, starts_line: bool) -> Result<(), LogError> {
-        self.append(line, starts_line)?;
-        match self.verdict(line) {
-            Some(extra) => self.append(&extra, true),
-            None => Ok(()),
-        }
+    /// Adds a line of ours, and what the fail patterns have to say about it.
+    pub(super) fn add(&mut self, line: &str) -> Result<(), LogError> {
+        self.warnings += u64::from(lines::is_warning(line));
+        self.out.push(line)?;
+        self.judge(line)
     }
 
-    fn append(&mut self, line: &str, starts_line: bool) -> Result<(), LogError> {
-        self.warnings += u64::from(starts_line && lines::is_warning(line));
-        self.out.push(line)
+    /// Adds a line of output, or a piece of one.
+    pub(super) fn add_output(&mut self, line: &Line<'_>) -> Result<(), LogError> {
+        if line.starts_line || self.open.len() + line.text.len() > MAX_LINE {
+            self.end_line()?;
+        }
+        self.out.push(&line.text)?;
+        if line.starts_line && line.ends_line {
+            self.warnings += u64::from(lines::is_warning(&line.text));
+            return self.judge(&line.text);
+        }
+        // The prefix may itself come in pieces, so it is looked for again in what there is so far.
+        let counted = lines::is_warning(&self.open);
+        let is_head = line.starts_line || !self.open.is_empty();
+        self.open.push_str(&line.text);
+        self.warnings += u64::from(is_head && !counted && lines::is_warning(&self.open));
+        if line.ends_line { self.end_line() } else { Ok(()) }
+    }
+
+    /// Checks a line that was written in pieces. To be called at the end of the output as well: the line end may come
+    /// without a further piece, or not at all.
+    pub(super) fn end_line(&mut self) -> Result<(), LogError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.open);
+        self.judge(&line)
+    }
+
+    fn judge(&mut self, line: &str) -> Result<(), LogError> {
+        match self.verdict(line) {
+            Some(extra) => {
+                self.warnings += u64::from(lines::is_warning(&extra));
+                self.out.push(&extra)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The line to add after `line`, if the fail patterns have something to say about it.

@@ -15,6 +15,8 @@ pub struct Line<'a> {
     pub text: Cow<'a, str>,
     /// Whether a line starts here; false for the later pieces of a long line.
     pub starts_line: bool,
+    /// Whether the line is known to end here; false for pieces of a line that may go on.
+    pub ends_line: bool,
 }
 
 /// Cuts bytes into lines at LF, CR LF and lone CR, and decodes each line.
@@ -69,7 +71,7 @@ impl LineDecoder {
     /// Hands out a line that was not ended. To be called at the end of the output.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Line<'_>)) {
         if !self.pending.is_empty() {
-            self.emit_pending(self.pending.len(), sink);
+            self.emit_pending(self.pending.len(), true, sink);
         }
         self.continued = false;
         self.carriage = Carriage::None;
@@ -80,7 +82,7 @@ impl LineDecoder {
     pub fn flush_partial(&mut self, sink: &mut dyn FnMut(Line<'_>)) {
         let complete = self.charset.complete_prefix(&self.pending);
         if complete > 0 {
-            self.emit_pending(complete, sink);
+            self.emit_pending(complete, false, sink);
             self.continued = true;
         }
     }
@@ -88,13 +90,13 @@ impl LineDecoder {
     fn end_line(&mut self, content: &[u8], end: u8, sink: &mut dyn FnMut(Line<'_>)) {
         if self.pending.is_empty() && !content.is_empty() && content.len() <= MAX_LINE {
             // The common case: a whole line in one chunk needs no copy.
-            self.emit(content, sink);
+            self.emit(content, true, sink);
         } else {
             self.hold(content, sink);
             if self.pending.is_empty() {
                 return self.end_empty_line(end, sink);
             }
-            self.emit_pending(self.pending.len(), sink);
+            self.emit_pending(self.pending.len(), true, sink);
         }
         self.continued = false;
         self.carriage = if end == b'\r' { Carriage::EndedLine } else { Carriage::None };
@@ -108,7 +110,7 @@ impl LineDecoder {
             (b'\r', false) => Carriage::AtStart,
             (_, shown_already) => {
                 if !shown_already {
-                    self.emit(b"", sink);
+                    self.emit(b"", true, sink);
                 }
                 Carriage::None
             }
@@ -125,29 +127,29 @@ impl LineDecoder {
             let (fits, rest) = bytes.split_at(MAX_LINE - self.pending.len());
             self.pending.extend_from_slice(fits);
             bytes = rest;
-            self.emit_pending(self.charset.complete_prefix(&self.pending).max(1), sink);
+            self.emit_pending(self.charset.complete_prefix(&self.pending).max(1), false, sink);
             self.continued = true;
         }
         self.pending.extend_from_slice(bytes);
     }
 
     /// Hands out the first `length` bytes of the current line.
-    fn emit_pending(&mut self, length: usize, sink: &mut dyn FnMut(Line<'_>)) {
+    fn emit_pending(&mut self, length: usize, ends_line: bool, sink: &mut dyn FnMut(Line<'_>)) {
         let mut piece = std::mem::take(&mut self.pending);
         let tail = piece.split_off(length.min(piece.len()));
-        self.emit(&piece, sink);
+        self.emit(&piece, ends_line, sink);
         // Keep the allocation: a line per chunk would otherwise allocate each time.
         piece.clear();
         piece.extend_from_slice(&tail);
         self.pending = piece;
     }
 
-    fn emit(&self, bytes: &[u8], sink: &mut dyn FnMut(Line<'_>)) {
+    fn emit(&self, bytes: &[u8], ends_line: bool, sink: &mut dyn FnMut(Line<'_>)) {
         let text = match self.charset.decode(bytes) {
             Cow::Borrowed(text) => visible(text),
             Cow::Owned(text) => Cow::Owned(visible(&text).into_owned()),
         };
-        sink(Line { text, starts_line: !self.continued });
+        sink(Line { text, starts_line: !self.continued, ends_line });
     }
 }
 

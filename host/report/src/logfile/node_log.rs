@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use autoexec_events::{Level, OperationRef};
 use autoexec_model::{Node, NodeStatus, OpId, OpStatus, PhaseName};
@@ -53,6 +53,8 @@ struct State {
     lines: CheckedLines,
     stdout: LineDecoder,
     stderr: LineDecoder,
+    /// When a plugin wrote last.
+    last_output: Instant,
     history: History,
     history_dir: PathBuf,
     user: String,
@@ -88,6 +90,7 @@ impl NodeLog {
             lines: CheckedLines::new(LineAppender::new(file, path.clone(), clock)),
             stdout: LineDecoder::default(),
             stderr: LineDecoder::default(),
+            last_output: Instant::now(),
             history: History::Due,
             history_dir,
             user: safe_component(exec_user),
@@ -124,13 +127,19 @@ impl NodeLog {
 
     /// Bytes a plugin wrote, in whatever pieces they came. Complete lines appear at once.
     pub fn output(&self, stream: OutputStream, bytes: &[u8]) -> Result<(), LogError> {
-        self.lock().decode(stream, |decoder, sink| decoder.feed(bytes, sink))
+        let mut state = self.lock();
+        state.last_output = Instant::now();
+        state.decode(stream, |decoder, sink| decoder.feed(bytes, sink))
     }
 
-    /// Shows what there is of lines that have not ended, for a plugin that has been silent for a while: it may be
+    /// Shows what there is of lines that have not ended, if the plugin has been silent for this long: it may be
     /// waiting at a prompt.
-    pub fn flush_partial(&self) -> Result<(), LogError> {
-        self.lock().decode_both(LineDecoder::flush_partial)
+    pub fn show_held(&self, silent_for: Duration) -> Result<(), LogError> {
+        let mut state = self.lock();
+        if state.last_output.elapsed() < silent_for {
+            return Ok(());
+        }
+        state.decode_both(LineDecoder::flush_partial)
     }
 
     /// Writes last lines that had no line end. To be called when the plugin's output has ended.
@@ -254,7 +263,7 @@ impl NodeLog {
 impl State {
     fn text(&mut self, text: &str) -> Result<(), LogError> {
         for line in lines::physical_lines(text) {
-            self.lines.add(&visible(line), true)?;
+            self.lines.add(&visible(line))?;
         }
         self.write()
     }
@@ -270,7 +279,7 @@ impl State {
         };
         let (lines, mut result) = (&mut self.lines, Ok(()));
         step(decoder, &mut |line| {
-            let added = lines.add(&line.text, line.starts_line);
+            let added = lines.add_output(&line);
             if result.is_ok() {
                 result = added;
             }
@@ -287,7 +296,9 @@ impl State {
     }
 
     fn end_output(&mut self) -> Result<(), LogError> {
-        self.decode_both(LineDecoder::finish)
+        self.decode_both(LineDecoder::finish)?;
+        self.lines.end_line()?;
+        self.write()
     }
 
     fn write(&mut self) -> Result<(), LogError> {

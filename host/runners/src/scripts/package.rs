@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
+use autoexec_store::atomic;
 use tar::{Archive, Entry, EntryType};
 use walkdir::WalkDir;
 
@@ -86,7 +87,8 @@ pub(super) struct Member {
 /// Unpacks `archive` into `directory`, over what is there, and lists its files. On an error `directory` is as it was.
 pub(super) fn unpack(archive: &Path, directory: &Path, bounds: Bounds) -> Result<Vec<Member>, ScriptError> {
     let staging = tempfile::Builder::new()
-        .prefix(".autoexec-package.")
+        .prefix(&format!("{}package.", atomic::temporary_prefix()))
+        .suffix(atomic::TEMPORARY_SUFFIX)
         .tempdir_in(directory)
         .map_err(io_error("create a directory in", directory))?;
     let named = |problem| ScriptError::Package { archive: archive.to_owned(), problem };

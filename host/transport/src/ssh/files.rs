@@ -5,8 +5,6 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
-
 use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
@@ -122,7 +120,10 @@ pub(super) fn download(
 ) -> Result<Option<u64>, SshErrorKind> {
     let at_local = |source| SshErrorKind::LocalFile { path: local.to_owned(), source };
     let dir = local.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(dir).map_err(at_local)?;
+    // Under a name that the next process of the job removes if this one is killed here.
+    let prefix = format!(".autoexec-{}-fetch.", std::process::id());
+    let mut file =
+        tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(dir).map_err(at_local)?;
     let found =
         fetch(worker, remote, max_bytes, cancel, &mut |bytes| file.write_all(bytes).map_err(at_local))?;
     if found.is_some() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use autoexec_test_support::server::Scope;
+use autoexec_test_support::server::{File, Scope, Script};
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::Value;
 
@@ -28,12 +28,16 @@ enum Step {
     Program(Vec<String>),
     /// Run a command with the shell, in the home; `$JOB` is the job directory.
     Shell(String),
+    /// The server has other parameters from here on, those of this file of the folder; none forgets the job.
+    Params(Option<PathBuf>),
+    /// The server has another node list of the job from here on.
+    Nodes(PathBuf),
 }
 
 impl Stage {
     /// Reads the folder, starts a server and fills a home.
     pub fn set(folder: &Path) -> Result<Self> {
-        let steps = steps(&read(&folder.join("args"))?)?;
+        let steps = steps(folder, &read(&folder.join("args"))?)?;
         let job = TestJob::empty(&job_id(&steps)?)?;
         let sshd = wants_sshd(folder)?.then(|| Sshd::start(SshdOptions::default())).transpose()?;
         let stage = Self { job, steps, sshd };
@@ -49,6 +53,12 @@ impl Stage {
             match step {
                 Step::Program(arguments) => self.run_program(arguments, &mut observed)?,
                 Step::Shell(command) => self.run_shell(command)?,
+                Step::Params(None) => self.job.server.forget_params(),
+                Step::Params(Some(path)) => self.set_params(path)?,
+                Step::Nodes(path) => {
+                    let text = self.filled(&read(path)?);
+                    self.job.server.set_nodes(Scope::Job, text, now());
+                }
             }
         }
         observed.gather(&self.job, self.sshd.as_ref())?;
@@ -78,8 +88,7 @@ impl Stage {
 
     fn tell_server(&self, folder: &Path) -> Result<()> {
         if folder.join("params.json").is_file() {
-            let text = self.filled(&read(&folder.join("params.json"))?);
-            self.job.server.set_params(serde_json::from_str(&text).context("params.json")?);
+            self.set_params(&folder.join("params.json"))?;
         }
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
@@ -92,6 +101,13 @@ impl Stage {
                 serde_json::from_str(&read(&folder.join("server.json"))?).context("server.json")?;
             self.tell_facts(&facts);
         }
+        Ok(())
+    }
+
+    fn set_params(&self, path: &Path) -> Result<()> {
+        let text = self.filled(&read(path)?);
+        let params = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        self.job.server.set_params(params);
         Ok(())
     }
 
@@ -108,6 +124,14 @@ impl Stage {
         }
         for phase in facts["failedElsewhere"].as_array().into_iter().flatten() {
             server.set_failed_elsewhere(phase.as_str().unwrap_or_default());
+        }
+        for (id, file) in facts["files"].as_object().into_iter().flatten() {
+            let disposition = file["disposition"].as_str().unwrap_or_default().to_owned();
+            let content = file["content"].as_str().unwrap_or_default().as_bytes().to_vec();
+            server.set_file(id, File { disposition, content, modified: MODIFIED });
+        }
+        for (id, script) in facts["scripts"].as_object().into_iter().flatten() {
+            server.set_script(id.parse().unwrap_or_default(), script_of(id, script));
         }
         if let Some(keys) = facts["globalParameters"].as_array() {
             let keys: Vec<&str> = keys.iter().filter_map(Value::as_str).collect();
@@ -141,28 +165,61 @@ impl Stage {
     }
 }
 
+/// The server's files and scripts changed last at this moment, in seconds since 1970.
+const MODIFIED: f64 = 1_700_000_000.0;
+
+fn now() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map(|since| since.as_secs_f64()).unwrap_or_default()
+}
+
+fn script_of(id: &str, facts: &Value) -> Script {
+    let text = |name: &str| match &facts[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let headers = [
+        ("ScriptId", id.to_owned()),
+        ("ScriptVersionId", text("version")),
+        ("ScriptName", text("name")),
+        ("ScriptInterpreter", text("interpreter")),
+        ("ScriptUseLibs", facts["uses"].to_string()),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    Script { content: text("content").into_bytes(), headers, as_json: false, modified: MODIFIED }
+}
+
 pub(super) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn steps(args: &str) -> Result<Vec<Step>> {
+fn steps(folder: &Path, args: &str) -> Result<Vec<Step>> {
     let lines = args.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let steps: Vec<Step> = lines
-        .map(|line| match line.strip_prefix('!') {
-            Some(command) => Step::Shell(command.trim().to_owned()),
-            None => Step::Program(line.split_whitespace().map(str::to_owned).collect()),
-        })
-        .collect();
-    if steps.is_empty() {
+    let steps: Vec<Step> = lines.map(|line| step(folder, line)).collect::<Result<_>>()?;
+    if !steps.iter().any(|step| matches!(step, Step::Program(_))) {
         bail!("args has no line that runs the program");
     }
     Ok(steps)
 }
 
+fn step(folder: &Path, line: &str) -> Result<Step> {
+    if let Some(command) = line.strip_prefix('!') {
+        return Ok(Step::Shell(command.trim().to_owned()));
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    Ok(match words.as_slice() {
+        ["@", "params", "none"] => Step::Params(None),
+        ["@", "params", file] => Step::Params(Some(folder.join(file))),
+        ["@", "nodes", file] => Step::Nodes(folder.join(file)),
+        ["@", ..] => bail!("args: `{line}` is neither `@ params FILE` nor `@ nodes FILE`"),
+        words => Step::Program(words.iter().map(|word| (*word).to_owned()).collect()),
+    })
+}
+
 fn job_id(steps: &[Step]) -> Result<String> {
     let arguments = steps.iter().find_map(|step| match step {
         Step::Program(arguments) => Some(arguments),
-        Step::Shell(_) => None,
+        _ => None,
     });
     let mut arguments = arguments.into_iter().flatten();
     arguments.find(|argument| *argument == "--jobid");

@@ -1,4 +1,4 @@
-//! The tools of the comparison that come from PyPI, in a virtual environment below `target`.
+//! The tools of the comparison that come from `PyPI`, in a virtual environment below `target`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -296,3 +296,37 @@ fn a_full_disk_is_an_error_and_the_next_line_starts_anew() {
     log.line("after").unwrap();
     assert_eq!(fixture.text(), "22:13:20 before\n\n22:13:20 after\n");
 }
+
+#[test]
+fn a_prompt_is_shown_and_patterns_still_see_the_whole_line() {
+    let fixture = Fixture::new();
+    let log = fixture.log();
+    let (patterns, _) = FailPatterns::new(["wrong password$", "^ERROR: no"], FailOperator::Or, None, false);
+    log.arm(patterns);
+    log.output(OutputStream::Stdout, b"Password: wrong").unwrap();
+    log.show_held(Duration::from_secs(3600)).unwrap();
+    assert_eq!(fixture.lines(), [""; 0], "it wrote a moment ago");
+    log.show_held(Duration::ZERO).unwrap();
+    assert_eq!(fixture.lines(), ["Password: wrong"]);
+    assert!(!log.failed_by_pattern(), "the line goes on");
+    log.output(OutputStream::Stdout, b" password\nERR").unwrap();
+    assert!(log.failed_by_pattern());
+    log.show_held(Duration::ZERO).unwrap();
+    log.output(OutputStream::Stdout, b"OR: no way").unwrap();
+    log.show_held(Duration::ZERO).unwrap();
+    // The end of the line comes without a further piece.
+    log.output(OutputStream::Stdout, b"\nlast\n").unwrap();
+    log.end_output().unwrap();
+    let hit = |pattern: &str| format!("ERROR: Fail pattern {pattern} matched for pre line.");
+    let expected = [
+        "Password: wrong",
+        " password",
+        &hit("wrong password$"),
+        "ERR",
+        "OR: no way",
+        &hit("^ERROR: no"),
+        "last",
+    ];
+    assert_eq!(fixture.lines(), expected);
+    assert_eq!(log.warnings(), 3, "two hits, and the line that says ERROR: when it is whole");
+}

@@ -1,4 +1,5 @@
-//! What must hold for any input. Used by the fuzz targets and by the property tests of `autoexec-model`.
+//! What must hold for any parameters, nodes, references and conditions. Used by the fuzz targets and by the property tests of
+//! `autoexec-model`.
 
 use std::collections::BTreeSet;
 
