@@ -38,6 +38,10 @@ pub enum Command {
     Policy(crate::policy::PolicyArgs),
     /// Make, test, build, try, sign and register tools of your own.
     Plugin(crate::plugin::PluginArgs),
+    /// Show installed tools, check where they come from, and approve them.
+    Tool(crate::tool::ToolArgs),
+    /// Check the installation: files, configuration, policy, tools, the machine, the server.
+    Doctor(crate::doctor::DoctorArgs),
     /// Print a shell completion script.
     Completion {
         /// The shell.

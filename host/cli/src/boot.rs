@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use crate::args::{Cli, Command, DropIn, Mode, Parsed, group_list, node_list, phase_list};
 use crate::modes::{self, ModeRequest};
 use crate::run::{Face, NodesSource, ParamsSource, RunRequest};
-use crate::{CliError, home, plugin, policy, run, standalone};
+use crate::{CliError, doctor, home, plugin, policy, run, standalone, tool};
 
 /// Does what the command line asks.
 pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
@@ -18,6 +18,8 @@ pub(crate) fn dispatch(parsed: Parsed) -> Result<ExitCode, CliError> {
         Some(Command::Status(arguments)) => standalone::status(arguments),
         Some(Command::Policy(arguments)) => policy::run(&arguments),
         Some(Command::Plugin(arguments)) => plugin::run(arguments),
+        Some(Command::Tool(arguments)) => tool::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "autoexec", &mut script);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use autoexec_model::{Secret, SecretKey};
 use autoexec_store::atomic;
+use autoexec_supply::Strictness;
 use ini::{Ini, ParseOption};
 
 const MARK: &str = "{ENCRYPTED}";
@@ -100,6 +101,8 @@ pub struct AutoexecConfig {
     pub live_shell: bool,
     /// `setenv.shell` (ours): 1 lets `native/setenv` evaluate `$( … )`.
     pub shell_in_setenv: bool,
+    /// `plugins.signatures` (ours): `warn` (default), `off` or `require`.
+    pub signatures: Strictness,
     /// `outbox.maxWaitSecs` (ours): how long a finished run waits for a server that is away.
     pub outbox_wait: Duration,
 }
@@ -158,6 +161,7 @@ impl Default for AutoexecConfig {
             max_connections: 256,
             live_shell: false,
             shell_in_setenv: false,
+            signatures: Strictness::default(),
             outbox_wait: Duration::from_hours(1),
         }
     }
@@ -313,6 +317,7 @@ impl File<'_> {
             max_connections: self.connections()?.unwrap_or(default.max_connections),
             live_shell: self.live_shell()?,
             shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),
+            signatures: self.signatures()?,
             outbox_wait: self.seconds("outbox.maxWaitSecs")?.unwrap_or(default.outbox_wait),
         })
     }
@@ -364,6 +369,16 @@ impl File<'_> {
             None | Some("off") => Ok(false),
             Some("compatible") => Ok(true),
             Some(_) => Err(self.wrong("autoexec", "shell.expansion", "must be off or compatible")),
+        }
+    }
+
+    fn signatures(&self) -> Result<Strictness, ConfigError> {
+        match self.text("autoexec", "plugins.signatures") {
+            None => Ok(Strictness::default()),
+            Some("off") => Ok(Strictness::Off),
+            Some("warn") => Ok(Strictness::Warn),
+            Some("require") => Ok(Strictness::Require),
+            Some(_) => Err(self.wrong("autoexec", "plugins.signatures", "must be off, warn or require")),
         }
     }
 
@@ -506,6 +521,7 @@ db.password=
                 "section [autoexec]: `rexec.readTimeout` must be a number of seconds",
             ),
             ("[autoexec]\nssh.hostkeys = maybe\n", "`ssh.hostkeys` must be tofu, strict or accept"),
+            ("[autoexec]\nplugins.signatures = yes\n", "`plugins.signatures` must be off, warn or require"),
             ("[server]\npassword.key = {ENCRYPTED}zz\n", "`password.key` can not be decrypted"),
             ("[autoexec]\ndb.password = {ENCRYPTED}zz\n", "`db.password` can not be decrypted"),
             ("[autoexec]\ndb.maxPoolSize = many\n", "`db.maxPoolSize` must be a whole number"),

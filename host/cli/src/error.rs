@@ -50,6 +50,11 @@ impl CliError {
         self
     }
 
+    /// What happened, without hint.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         self.code

@@ -5,6 +5,7 @@
 pub mod args;
 mod boot;
 pub mod config;
+mod doctor;
 mod environment;
 mod error;
 mod home;
@@ -19,6 +20,7 @@ mod signals;
 mod sources;
 mod ssh_file;
 mod standalone;
+mod tool;
 
 use std::process::ExitCode as ProcessExit;
 
@@ -29,6 +31,10 @@ pub use error::{CliError, Hint};
 /// Parses the command line and does what it asks.
 #[must_use]
 pub fn main() -> ProcessExit {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == autoexec_confine::HELPER_ARGUMENT) {
+        return confined(arguments);
+    }
     let code = match args::parse(std::env::args_os()) {
         Ok(parsed) => match boot::dispatch(parsed) {
             Ok(code) => code,
@@ -44,6 +50,15 @@ pub(crate) fn print_progress(text: &str) {
     use std::io::Write;
     // Nobody reads it if standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Becomes a native tool in its confinement: the executor starts itself for that. Returns only if it could not.
+fn confined(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ProcessExit {
+    use std::io::Write;
+    let error = autoexec_confine::helper(arguments);
+    // It is the node's log that reads this; nobody does if it is closed, and the code still tells.
+    let _ = writeln!(std::io::stderr().lock(), "ERROR: {error}");
+    ProcessExit::from(autoexec_confine::EXIT_NOT_CONFINED)
 }
 
 /// The door to the terminal for text that is a command's result.

@@ -26,7 +26,9 @@ pub enum ExitCode {
     Files,
     /// Callbacks are still undelivered; they are kept and sent by the next process of the job.
     Undelivered,
-    /// Policy does not allow it.
+    /// A tool's signature does not hold, or is missing where one is required.
+    BadSignature,
+    /// Policy does not allow it, or nobody has approved it.
     Denied,
     /// Some operation may or may not have taken effect, and a person has to decide.
     UnknownOutcome,
@@ -36,7 +38,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, for `--help` and its test.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Success,
         Self::NodeFailed,
         Self::NoSuchProcess,
@@ -46,6 +48,7 @@ impl ExitCode {
         Self::Internal,
         Self::Files,
         Self::Undelivered,
+        Self::BadSignature,
         Self::Denied,
         Self::UnknownOutcome,
         Self::Interrupted,
@@ -63,6 +66,7 @@ impl ExitCode {
             Self::Internal => 70,
             Self::Files => 74,
             Self::Undelivered => 75,
+            Self::BadSignature => 76,
             Self::Denied => 77,
             Self::UnknownOutcome => 79,
             Self::Interrupted => 130,
@@ -81,7 +85,8 @@ impl ExitCode {
             Self::Internal => "a defect in autoexec",
             Self::Files => "a file of the home cannot be created, read or written",
             Self::Undelivered => "callbacks are undelivered; the next process of the job sends them",
-            Self::Denied => "policy does not allow it",
+            Self::BadSignature => "a tool's signature does not hold, or is missing where one is required",
+            Self::Denied => "policy does not allow it, or nobody has approved it",
             Self::UnknownOutcome => "an operation may have taken effect; a person has to decide",
             Self::Interrupted => "ended by a third signal without finishing",
         }

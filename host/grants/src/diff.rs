@@ -57,6 +57,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
         }
     }
     limits(old, new, &mut changes);
+    crate::native::diff(old, new, &mut changes);
     changes
 }
 

@@ -2,6 +2,7 @@
 
 use crate::capability::Capability;
 use crate::limits::{Limit, LimitEntry, ToolLimits, smallest, smallest_values};
+use crate::native::NativeTable;
 use crate::parse::{self, PolicyError};
 use crate::rule::{Matcher, Rule, RuleRef};
 use crate::tools::ToolPattern;
@@ -35,6 +36,7 @@ pub struct Policy {
     pub(crate) ceiling: Option<Ceiling>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) limits: Vec<LimitEntry>,
+    pub(crate) native: Vec<NativeTable>,
     pub(crate) files: Vec<String>,
     /// The site's file to be written, while the built-in policy holds.
     pub(crate) site_file: Option<String>,

@@ -3,7 +3,7 @@
 //! A native program is not in the sandbox. Its manifest says what it needs of the machine, so that it can be confined to
 //! that where the kernel is able to (docs/security.md).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -281,13 +281,6 @@ fn check_variable(name: &str) -> Result<(), NativeManifestError> {
     let is_name = plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if is_name { Ok(()) } else { Err(NativeManifestError::Variable(name.to_owned())) }
-}
-
-/// Requests only, as the lock keeps them.
-impl From<&NativeManifest> for BTreeSet<String> {
-    fn from(manifest: &NativeManifest) -> Self {
-        manifest.requests().into_keys().collect()
-    }
 }
 
 #[cfg(test)]

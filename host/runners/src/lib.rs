@@ -9,6 +9,7 @@ mod catalog;
 mod delivery;
 mod environment;
 mod local;
+mod native;
 mod node_shell;
 mod outputs;
 mod permits;
@@ -18,6 +19,7 @@ mod scripts;
 mod secret_files;
 mod settings;
 mod ssh;
+mod supply;
 mod tagent;
 mod target_capability;
 mod unit;
@@ -30,3 +32,4 @@ pub use scripts::{
     ScriptFile, ScriptRequest, Scripts, ServerScripts,
 };
 pub use settings::{RunnerSettings, ToolRunners};
+pub use supply::SiteSupply;

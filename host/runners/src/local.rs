@@ -18,6 +18,7 @@ use autoexec_transport::{Exit, ssh};
 
 use crate::bridge::{ProcessOutput, StopBridge};
 use crate::environment;
+use crate::native::{self, Prepared};
 use crate::secret_files::SecretFiles;
 use crate::settings::Shared;
 use crate::unit::read_output;
@@ -40,6 +41,8 @@ pub(crate) async fn run(
         None => spec(shared, call, &command_line, program, env)?,
         Some(secrets) => spec_with_files(shared, &command_line, program, env, secrets)?,
     };
+    let Prepared { spec, temporary: _temporary } =
+        native::prepare(shared, unit, call, program, spec, &*sink)?;
     let bridge = StopBridge::new(stop);
     let output = Arc::new(ProcessOutput(Arc::clone(&sink)));
     let end = process::run(spec, output, bridge.token(), |pid| sink.started(Some(pid)))

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{
-    Access, Capability, CapabilityGrant, DataDirection, Decision, DecisionOutcome, Facts, Policy, Request,
-    Terms, ToolLimits,
+    Access, Capability, CapabilityGrant, DataDirection, Decision, DecisionOutcome, Facts, Mode, NativeRule,
+    Policy, Request, Terms, ToolLimits,
 };
+use autoexec_model::JobId;
 use autoexec_sandbox::{Grants, Limits, LoadError, MissingReason, Tool};
 use autoexec_store::RotatedLog;
 use jiff::Timestamp;
@@ -98,6 +99,33 @@ impl SitePolicy {
     /// The bounds of a call: the manifest's within the policy's.
     pub(crate) fn limits(&self, name: &str, tool: &Tool) -> Limits {
         Limits::for_tool(tool.manifest(), &limits_of(self.policy.limits(name)))
+    }
+
+    /// What holds for a native tool.
+    pub(crate) fn native(&self, tool: &str) -> NativeRule<'_> {
+        self.policy.native(tool)
+    }
+
+    /// The policy's mode.
+    pub(crate) fn mode(&self) -> Mode {
+        self.policy.mode()
+    }
+
+    /// Records how a native tool was started.
+    pub(crate) fn record_native<T: Serialize>(
+        &self,
+        job: &JobId,
+        unit: &UnitInfo,
+        call: &OperationCall<'_>,
+        what: &T,
+    ) -> Result<(), String> {
+        let place = Place {
+            job: job.to_string(),
+            phase: Some(unit.phase.phase.name.to_string()),
+            operation: Some(call.operation.id.to_string()),
+            node: Some(unit.node.host.clone()),
+        };
+        self.record(&place, what)
     }
 
     fn record<T: Serialize>(&self, place: &Place, what: &T) -> Result<(), String> {

@@ -65,6 +65,7 @@ impl Sample {
                 autoexec_grants::Policy::built_in("conf/policy/site.toml").unwrap(),
                 &dir.path().join("policy-audit.jsonl"),
             )),
+            supply: Arc::default(),
             compiled_cache: dir.path().join("cache"),
         };
         let connector = SshConnector::new(SshSettings {

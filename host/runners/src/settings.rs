@@ -16,6 +16,7 @@ use autoexec_transport::tagent::TagentConnector;
 use crate::catalog::{Catalog, Found, Promises};
 use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
+use crate::supply::SiteSupply;
 use crate::unit::ToolRunner;
 
 /// Fixed facts of a job that tools are told or that decide how they run.
@@ -41,6 +42,8 @@ pub struct RunnerSettings {
     pub ssh_keys: Vec<SshAuth>,
     /// What tools in the sandbox may do.
     pub policy: Arc<SitePolicy>,
+    /// Whose tools are run, and which were approved.
+    pub supply: Arc<SiteSupply>,
     /// Directory of compiled components.
     pub compiled_cache: PathBuf,
 }

@@ -15,8 +15,8 @@ use autoexec_model::command_line::{CommandLine, Purpose};
 use autoexec_model::value::Recipient;
 use autoexec_plan::Rerun;
 use autoexec_sandbox::{
-    Change, Denied, Effect, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts, NodeValue,
-    OutputName, OutputQueryError, TargetHost, Tool, ToolCall, ToolFailure, ToolHost, ToolOutcome,
+    Candidate, Change, Denied, Effect, GrantedDirectory, InvokeError, JobContext, LogLevel, NodeFacts,
+    NodeValue, OutputName, OutputQueryError, TargetHost, Tool, ToolCall, ToolFailure, ToolHost, ToolOutcome,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, Loaded, NodeOutput, atomic};
@@ -29,18 +29,25 @@ use crate::target_capability::NodeTarget;
 use crate::unit::has_output;
 
 impl Shared {
-    /// Loads a component, linked with what the policy grants to a tool of this name. Compiles it when it is new, so it is
-    /// called off the async threads.
-    fn load(&self, name: &OpName, path: &Path) -> Result<Arc<Tool>, String> {
+    /// Loads a component, if its signature and the site's lock allow, linked with what the policy grants to a tool of this
+    /// name. Compiles it when it is new, so it is called off the async threads. With it comes what the node's log is to
+    /// say about where it comes from.
+    fn load(&self, name: &OpName, path: &Path) -> Result<(Arc<Tool>, Option<String>), String> {
         let policy = &self.settings.policy;
         let grants = policy.linkable(name.as_str());
         let explain = |error| policy.explain(self.settings.job.as_str(), name.as_str(), &error);
-        self.sandbox()?.load(path, &grants).map_err(explain)
+        let mut warning = None;
+        let admit = |file: &Candidate<'_>| {
+            warning = self.settings.supply.admit(name.as_str(), path, file)?;
+            Ok(())
+        };
+        let tool = self.sandbox()?.load_if(path, &grants, admit).map_err(explain)?;
+        Ok((tool, warning))
     }
 
     /// What a component promises in its manifest.
     pub(crate) fn promises_of(&self, name: &OpName, path: &Path) -> Result<Promises, String> {
-        let tool = tokio::task::block_in_place(|| self.load(name, path))?;
+        let (tool, _) = tokio::task::block_in_place(|| self.load(name, path))?;
         let rerun = match tool.manifest().rerun {
             autoexec_manifest::Rerun::Safe => Rerun::Safe,
             autoexec_manifest::Rerun::Probe => Rerun::Probe,
@@ -62,7 +69,10 @@ pub(crate) async fn run(
     let display = line.display(call.operation.name.as_str(), Recipient::Runner);
     sink.executing(&display);
     let name = &call.operation.name;
-    let tool = tokio::task::block_in_place(|| shared.load(name, path))?;
+    let (tool, warning) = tokio::task::block_in_place(|| shared.load(name, path))?;
+    if let Some(warning) = warning {
+        sink.info(Level::Warn, &warning);
+    }
     let limits = shared.settings.policy.limits(name.as_str(), &tool);
     let permits = Permits::new(shared, unit, call, &tool, Arc::clone(&sink));
     let host = Arc::new(Host::new(shared, unit, call, permits, Arc::clone(&sink)));

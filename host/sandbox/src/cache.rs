@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit, Mac};
+use rustix::fs::OFlags;
 use sha2::Sha256;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -53,7 +54,7 @@ impl CompiledCache {
     /// The compiled component, if there is one that this host wrote for this engine.
     pub(crate) fn read(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
         let path = self.path(digest);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_private(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -157,12 +158,25 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; KEY_LEN]> {
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_LEN]> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    check_private(&metadata, metadata.is_file() && fs::symlink_metadata(path)?.is_file())?;
     let mut key = [0; KEY_LEN];
-    file.read_exact(&mut key)?;
+    open_private(path)?.read_exact(&mut key)?;
     Ok(key)
+}
+
+/// Opens a file of this user that nobody else has access to. Never follows a link, and never waits for the other end of a
+/// pipe; what was checked is what is read.
+fn open_private(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    check_private(&metadata, metadata.is_file())?;
+    Ok(file)
+}
+
+fn read_private(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_private(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Makes the key under a temporary name and links it, so that of several processes one wins and nobody reads half a key.

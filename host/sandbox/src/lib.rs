@@ -53,5 +53,5 @@ pub use host::{
 pub use imports::{MissingImport, MissingReason};
 pub use invoke::InvokeError;
 pub use limits::{LimitName, LimitReached, Limits};
-pub use sandbox::Sandbox;
+pub use sandbox::{Candidate, Sandbox};
 pub use tool::{LoadError, Tool};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use autoexec_manifest::{ComponentOutline, read_outline};
+use autoexec_manifest::{ComponentOutline, Manifest, read_outline};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -24,6 +24,17 @@ const SMALL_COMPONENT: usize = 4 << 20;
 
 /// Digest of the file, and what it is linked with.
 type ToolKey = ([u8; 32], Grants);
+
+/// The file of a tool that is about to be loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its content; the very bytes that are compiled.
+    pub bytes: &'a [u8],
+    /// SHA-256 of them.
+    pub digest: [u8; 32],
+    /// The manifest inside.
+    pub manifest: &'a Manifest,
+}
 
 /// Loads and runs tools. Make one per process, on first use: a job without WebAssembly tools pays nothing then.
 pub struct Sandbox {
@@ -99,15 +110,34 @@ impl Sandbox {
     /// Reads the file each time, so a replaced file is a new tool, and compiles what it has not seen before: call it
     /// off the async threads. The same content with the same grants is loaded once.
     pub fn load(&self, path: &Path, grants: &Grants) -> Result<Arc<Tool>, LoadError> {
+        self.load_if(path, grants, |_| Ok(()))
+    }
+
+    /// As [`load`](Self::load), if `admit` agrees to the file. It is asked each time, because the same content may have
+    /// been loaded under another name, and before the file is linked, compiled or looked for in the compiled cache.
+    pub fn load_if(
+        &self,
+        path: &Path,
+        grants: &Grants,
+        admit: impl FnOnce(&Candidate<'_>) -> Result<(), String>,
+    ) -> Result<Arc<Tool>, LoadError> {
         let bytes =
             std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let admit = |manifest: &Manifest| {
+            admit(&Candidate { bytes: &bytes, digest, manifest })
+                .map_err(|reason| LoadError::Refused { path: path.to_owned(), reason })
+        };
         // Held while compiling, so that a thousand nodes starting the same step compile it once.
         let mut tools = self.tools.lock();
         if let Some(tool) = tools.get(&(digest, grants.clone())) {
+            admit(&tool.manifest)?;
             return Ok(Arc::clone(tool));
         }
-        let tool = Arc::new(self.prepare(path, &bytes, digest, grants)?);
+        let outline =
+            read_outline(&bytes).map_err(|source| LoadError::NotATool { path: path.to_owned(), source })?;
+        admit(&outline.manifest)?;
+        let tool = Arc::new(self.prepare(path, &bytes, digest, outline, grants)?);
         tools.insert((digest, grants.clone()), Arc::clone(&tool));
         Ok(tool)
     }
@@ -117,10 +147,9 @@ impl Sandbox {
         path: &Path,
         bytes: &[u8],
         digest: [u8; 32],
+        outline: ComponentOutline,
         grants: &Grants,
     ) -> Result<Tool, LoadError> {
-        let outline =
-            read_outline(bytes).map_err(|source| LoadError::NotATool { path: path.to_owned(), source })?;
         check_outline(path, &outline, grants)?;
         let linked: Grants = grants
             .iter()

@@ -98,6 +98,14 @@ pub enum LoadError {
         /// What is wrong with it.
         source: SectionError,
     },
+    /// Whoever loads it does not agree: its signature, or what was approved.
+    #[error("{reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// It has no `run` that this host can call.
     #[error("tool {}: does not export `autoexec:tool/tool@1.0.0` with its function `run`; build it against the WIT of this autoexec{}", path.display(), detail(reason.as_ref()))]
     NoRun {

@@ -37,6 +37,21 @@ impl Home {
         self.root.join("conf/policy")
     }
 
+    /// `conf/trust`: public keys whose signatures of tools count, `*.pub`.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("conf/trust")
+    }
+
+    /// `plugins.lock`: the tools that were approved.
+    pub fn plugins_lock(&self) -> PathBuf {
+        self.root.join("plugins.lock")
+    }
+
+    /// `data/wasm-cache`: compiled components.
+    pub fn compiled_tools(&self) -> PathBuf {
+        self.root.join("data/wasm-cache")
+    }
+
     /// `data/job`: the runner's setting `autoexec.home` points here.
     pub fn jobs(&self) -> PathBuf {
         self.root.join("data/job")

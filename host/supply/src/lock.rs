@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use autoexec_manifest::Manifest;
+use autoexec_manifest::{Manifest, NativeManifest};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,14 @@ impl Pinned {
     pub fn component(manifest: &Manifest, sha256: Digest, key: Option<KeyId>) -> Self {
         let capabilities = manifest.capabilities.iter().map(|request| request.interface.clone()).collect();
         Self { kind: Kind::Component, version: manifest.version.clone(), sha256, capabilities, key }
+    }
+}
+
+impl Pinned {
+    /// A native program with this manifest beside it. It has no place for a signature.
+    pub fn native(manifest: &NativeManifest, sha256: Digest) -> Self {
+        let capabilities = manifest.requests().into_keys().collect();
+        Self { kind: Kind::Native, version: manifest.version.clone(), sha256, capabilities, key: None }
     }
 }
 

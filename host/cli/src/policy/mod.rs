@@ -12,7 +12,7 @@ mod sarif;
 use std::path::PathBuf;
 
 use autoexec_events::ExitCode;
-use autoexec_grants::BUILT_IN;
+use autoexec_grants::{BUILT_IN, Policy};
 use autoexec_store::Home;
 
 use args::PolicyCommand;
@@ -21,6 +21,11 @@ use crate::{CliError, home, print};
 
 pub(crate) use args::PolicyArgs;
 pub(crate) use load::site_policy;
+
+/// The policy of a home: its files, or the built-in one when it has none.
+pub(crate) fn of_home(home: &Home) -> Result<Policy, CliError> {
+    Ok(load::of_home(home)?)
+}
 
 /// Does what was typed.
 pub(crate) fn run(arguments: &PolicyArgs) -> Result<ExitCode, CliError> {

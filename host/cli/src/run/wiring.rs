@@ -16,7 +16,9 @@ use autoexec_report::{
     ConsoleLogReporter, Detached, DetachedEnd, FileLogs, JournalReporter, JsonLines, Lossy, OutboxReporter,
     Summary, SummaryTable, Terminal,
 };
-use autoexec_runners::{InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, ToolRunners};
+use autoexec_runners::{
+    InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, SiteSupply, ToolRunners,
+};
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
 use autoexec_transport::ssh::{HostKeyPolicy, HostRule, SshAuth, SshConnector, SshSettings};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
@@ -46,6 +48,8 @@ pub(super) async fn run(
     signals: Signals,
 ) -> Result<Outcome, CliError> {
     let policy = crate::policy::site_policy(home)?;
+    let rules = crate::tool::rules(home, prepared.config.autoexec.signatures)?;
+    let guards = Guards { policy, supply: Arc::new(SiteSupply::new(rules)) };
     let store = JobStore::open(&prepared, &console).await?;
     let (requests, receiver) = mpsc::channel(REQUEST_QUEUE);
     let (ending, asked_to_end) = watch::channel(false);
@@ -62,7 +66,7 @@ pub(super) async fn run(
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let (face, reading_ends) = (prepared.request.face, asked_to_end.clone());
     let mut outcome =
-        engine(home, prepared, control, store.records(), policy)?.run(reporters, receiver).await;
+        engine(home, prepared, control, store.records(), guards)?.run(reporters, receiver).await;
     store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
@@ -166,12 +170,18 @@ fn reporters(
     Ok(all)
 }
 
+/// What stands between a job and its tools.
+struct Guards {
+    policy: Arc<SitePolicy>,
+    supply: Arc<SiteSupply>,
+}
+
 fn engine(
     home: &Home,
     prepared: Prepared,
     control: JobControl,
     records: Arc<dyn NodeRecords>,
-    policy: Arc<SitePolicy>,
+    guards: Guards,
 ) -> Result<Engine, CliError> {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
@@ -193,8 +203,9 @@ fn engine(
             expansion,
             keep_failed_directory: config.autoexec.keep_failed_directory,
             ssh_keys,
-            policy,
-            compiled_cache: home.root().join("data").join("wasm-cache"),
+            policy: guards.policy,
+            supply: guards.supply,
+            compiled_cache: home.compiled_tools(),
         },
         connector,
         TagentConnector::new(tagent_settings(&config)),

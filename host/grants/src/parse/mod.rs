@@ -1,6 +1,7 @@
 //! From TOML text to a [`Policy`]; every error names file, line and field.
 
 mod capabilities;
+mod native;
 mod problem;
 mod reader;
 
@@ -44,6 +45,7 @@ pub(crate) fn read(files: &[(&str, &str)]) -> Result<Policy, PolicyError> {
         ceiling: None,
         grants: Vec::new(),
         limits: Vec::new(),
+        native: Vec::new(),
         files: files.iter().map(|(name, _)| (*name).to_owned()).collect(),
         site_file: None,
     };
@@ -86,6 +88,9 @@ impl File<'_> {
         }
         for table in tables(&mut document, "limits", "[[limits]]")? {
             policy.limits.push(self.limit_entry(table)?);
+        }
+        for table in tables(&mut document, "native", "[[native]]")? {
+            policy.native.push(self.native_table(table)?);
         }
         document.finish()
     }

@@ -81,6 +81,12 @@ pub enum PolicyProblem {
         /// Why.
         problem: PathError,
     },
+    /// Not a path for native tools.
+    #[error(
+        "`{0}` can not bound native tools: a path is absolute or begins with ${{job.dir}}, ${{output.dir}} or ${{home}}, \
+         has no `.`, `..` and empty parts, and is not the root of all files"
+    )]
+    NativePath(String),
     /// Not a pattern for names.
     #[error("`{pattern}` is no name pattern: {problem}")]
     Name {

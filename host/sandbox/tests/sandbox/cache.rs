@@ -1,7 +1,7 @@
 //! The compiled cache: used when it is ours, compiled again when it is not, safe to share.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use autoexec_sandbox::{Grants, Sandbox, SandboxSettings, ToolOutcome};
@@ -108,6 +108,72 @@ async fn a_key_that_others_can_read_is_not_used() {
     fs::set_permissions(dir.join("key"), Permissions::from_mode(0o644)).unwrap();
     run_hello(&dir).await;
     assert_eq!(compiled_files(&dir), [] as [PathBuf; 0]);
+}
+
+/// The content is good, and still it is not loaded: whoever owns a file or may write it could change it at any time.
+#[tokio::test]
+async fn a_good_file_in_the_wrong_hands_is_compiled_again() {
+    let temporary = TempDir::new().unwrap();
+    let dir = temporary.path().join("cache");
+    run_hello(&dir).await;
+    let file = only_compiled_file(&dir);
+    let good = fs::read(&file).unwrap();
+    let elsewhere = temporary.path().join("elsewhere");
+    let inode = |path: &Path| fs::symlink_metadata(path).unwrap().ino();
+    let expect_new = async |what: &str, prepare: &dyn Fn()| {
+        fs::remove_file(&file).unwrap();
+        prepare();
+        let before = inode(&file);
+        run_hello(&dir).await;
+        let metadata = fs::symlink_metadata(&file).unwrap();
+        assert!(metadata.is_file() && metadata.ino() != before, "{what}: it was not replaced");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{what}");
+    };
+    expect_new("others can read it", &|| {
+        fs::write(&file, &good).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    })
+    .await;
+    expect_new("a link to a good file", &|| {
+        fs::write(&elsewhere, &good).unwrap();
+        fs::set_permissions(&elsewhere, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    })
+    .await;
+    expect_new("a pipe", &|| {
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    })
+    .await;
+    if rustix::process::geteuid().is_root() {
+        expect_new("another user's file", &|| {
+            fs::write(&file, &good).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+        })
+        .await;
+    } else {
+        eprintln!("another user's file is not tried: only root can make one");
+    }
+    assert_eq!(fs::read(&elsewhere).unwrap(), good, "nothing is written through a link");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_a_link_or_another_users_is_not_used() {
+    let temporary = TempDir::new().unwrap();
+    let real = temporary.path().join("real");
+    fs::create_dir(&real).unwrap();
+    fs::set_permissions(&real, Permissions::from_mode(0o700)).unwrap();
+    let link = temporary.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    run_hello(&link).await;
+    assert_eq!(fs::read_dir(&real).unwrap().count(), 0, "a link was followed");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&real, Some(65_534), None).unwrap();
+        run_hello(&real).await;
+        assert_eq!(fs::read_dir(&real).unwrap().count(), 0, "another user's directory was used");
+    } else {
+        eprintln!("another user's directory is not tried: only root can make one");
+    }
 }
 
 #[tokio::test]

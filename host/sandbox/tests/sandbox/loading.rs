@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use autoexec_sandbox::{Capability, Grants, LoadError, MissingReason};
+use autoexec_sandbox::{Candidate, Capability, Grants, LoadError, MissingReason, SandboxSettings};
 use tempfile::TempDir;
 
 use crate::handmade::install;
-use crate::support::{all_grants, guest, small_sandbox};
+use crate::support::{all_grants, guest, sandbox, small_sandbox};
 
 fn load_text(component: &str) -> LoadError {
     let dir = TempDir::new().unwrap();
@@ -80,6 +80,41 @@ fn what_is_no_component_is_refused_with_its_path() {
     }
     let missing = sandbox.load(&dir.path().join("missing"), &all_grants()).unwrap_err();
     assert!(matches!(missing, LoadError::Read { .. }), "{missing}");
+}
+
+#[test]
+fn a_file_that_is_not_admitted_is_neither_compiled_nor_taken_from_what_was_loaded() {
+    let dir = TempDir::new().unwrap();
+    let cache = dir.path().join("cache");
+    let sandbox = sandbox(SandboxSettings { slots: 4, cache_dir: Some(cache.clone()), ..Default::default() });
+    let refuse = |_: &Candidate<'_>| Err("nobody approved it".to_owned());
+    let path = guest("demo/hello");
+    let error = sandbox.load_if(&path, &Grants::none(), refuse).unwrap_err();
+    assert!(
+        matches!(&error, LoadError::Refused { .. }) && error.to_string() == "nobody approved it",
+        "{error}"
+    );
+    let compiled = || {
+        fs::read_dir(&cache).unwrap().filter(|entry| {
+            entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "cwasm")
+        })
+    };
+    assert_eq!(compiled().count(), 0, "it was compiled");
+    let content = fs::read(&path).unwrap();
+    let mut seen = None;
+    let admit = |file: &Candidate<'_>| {
+        assert_eq!(file.bytes, content);
+        seen = Some((file.manifest.name.to_string(), file.digest));
+        Ok(())
+    };
+    let tool = sandbox.load_if(&path, &Grants::none(), admit).unwrap();
+    let (name, digest) = seen.unwrap();
+    assert_eq!((name.as_str(), hex::encode(digest)), ("demo/hello", tool.digest()));
+    assert_eq!(compiled().count(), 1);
+    assert!(
+        sandbox.load_if(&path, &Grants::none(), refuse).is_err(),
+        "it was loaded before, and is asked about again"
+    );
 }
 
 #[test]

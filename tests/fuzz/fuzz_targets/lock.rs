@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../tool_invariants.rs"]
+#[expect(dead_code, reason = "each target uses one")]
+mod tool_invariants;
+
+libfuzzer_sys::fuzz_target!(|text: &str| tool_invariants::lock(text));
