@@ -14,7 +14,9 @@ use crate::support::{Recorder, call, guest, load, run, small_sandbox};
 
 async fn ask(sandbox: &Sandbox, tool: &Tool, host: Recorder, options: Value) -> (Value, Arc<Recorder>) {
     let host = Arc::new(host);
-    let ended = run(sandbox, tool, call(&options), &host).await.unwrap_or_else(|error| panic!("{error}"));
+    let ended = run(sandbox, tool, call(&options), &host).await;
+    let ended =
+        ended.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&host.raw.lock())));
     assert!(matches!(ended, ToolOutcome::Succeeded { .. }), "{ended:?}");
     (host.outputs()["answer"].clone(), host)
 }
