@@ -238,7 +238,7 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
          if [ \"$z\" -gt \"$o\" ]; then tail -c \"+$((o+1))\" \"$d/out\" | head -c \"$((z-o))\"; o=$z; i=0; fi; \
          [ -n \"$q\" ] && break; \
          if [ -z \"$g\" ] || ! kill -s 0 -- \"-$g\" 2>/dev/null; then \
-         sleep 1; [ -f \"$d/exit\" ] || {{ ae_r lost 0; exit 1; }}; continue; fi; \
+         sleep 1; [ -f \"$d/exit\" ] || kill -s 0 -- \"-$g\" 2>/dev/null || {{ ae_r lost 0; exit 1; }}; continue; fi; \
          i=$((i+1)); if [ \"$i\" -lt 50 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 1; fi; done; \
          x=$(cat \"$d/exit\"); [ -s \"$d/say\" ] && ae_r signal 1; ",
         dir = word(dir)

@@ -3,8 +3,10 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod connecting;
+mod detached;
 mod files;
 mod harness;
+mod hostile;
 mod jumping;
 mod local;
 mod running;
