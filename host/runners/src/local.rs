@@ -76,10 +76,13 @@ fn spec_with_files(
         if !value.is_hidden() {
             return text;
         }
-        secrets.write(&text).map(|path| path.display().to_string()).unwrap_or_else(|error| {
-            problem = Some(error);
-            String::new()
-        })
+        match secrets.write(&text) {
+            Ok(path) => path.display().to_string(),
+            Err(error) => {
+                problem = Some(error);
+                String::new()
+            }
+        }
     });
     let args = argv.map_err(|error| error.to_string())?.into_iter().map(OsString::from).collect();
     let cwd = shared.settings.job_dir.root().to_owned();

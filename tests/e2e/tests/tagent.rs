@@ -312,7 +312,7 @@ fn scripts_and_outputs_cross_the_border_of_a_gbk_agent() {
 fn windows_targets_get_the_command_forms_of_the_contract() {
     let agent = windows();
     let with_words = |operation: Value| {
-        let operation = with_option(operation, "path", "text", r#"C:\a b\"#);
+        let operation = with_option(operation, "path", "text", r"C:\a b\");
         with_argument(with_argument(operation, "text", "x & y|z"), "text", "")
     };
     // All of them are run by `sh` here.

@@ -86,7 +86,13 @@ fn node_file(home: &StagedHome, runs: u32) -> Result<Table> {
     let noop = super::native::install(home)?;
     ensure!(noop.is_file(), "{} was not written", noop.display());
     let operation = super::native::operation();
-    let small = BenchJob::new(home, "small", &Nodes::unreached(1, 1), "runner_target", &[operation.clone()])?;
+    let small = BenchJob::new(
+        home,
+        "small",
+        &Nodes::unreached(1, 1),
+        "runner_target",
+        std::slice::from_ref(&operation),
+    )?;
     let large = BenchJob::with_foreign_nodes(home, "large", FILE_NODES, "runner_target", &[operation])?;
     let file = large.nodes().to_owned();
     let variants = vec![

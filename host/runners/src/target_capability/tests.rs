@@ -22,7 +22,9 @@ impl OperationSink for Log {
         self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
     }
     fn info(&self, _: Level, text: &str) {
-        self.0.lock().unwrap().push_str(&format!("{text}\n"));
+        let mut log = self.0.lock().unwrap();
+        log.push_str(text);
+        log.push('\n');
     }
     fn started(&self, _: Option<u32>) {}
     fn executing(&self, _: &str) {}

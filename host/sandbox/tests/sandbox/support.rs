@@ -306,7 +306,7 @@ pub(crate) enum Expect<'a> {
 
 /// Runs a table against hosts that are made by `host`, and fails with all lines that are wrong.
 pub(crate) async fn run_table(cases: Vec<Case<'_>>, host: impl Fn() -> Recorder) {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for case in cases {
         let mut recorder = host();
         recorder.allowed.extend(case.allow);
@@ -317,8 +317,8 @@ pub(crate) async fn run_table(cases: Vec<Case<'_>>, host: impl Fn() -> Recorder)
             _ => false,
         };
         if !right {
-            wrong += &format!("{}: {got:?}\n", case.name);
+            wrong.push(format!("{}: {got:?}", case.name));
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -55,7 +55,7 @@ impl TargetHost for Node {
                     let entry = entry?;
                     match entry.kind {
                         SourceKind::Directory(_) => {
-                            self.received.lock().push(format!("{}/", entry.path.display()))
+                            self.received.lock().push(format!("{}/", entry.path.display()));
                         }
                         SourceKind::File(file) => take(&entry.path, file.file),
                     }

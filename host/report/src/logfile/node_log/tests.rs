@@ -304,7 +304,7 @@ fn a_prompt_is_shown_and_patterns_still_see_the_whole_line() {
     let (patterns, _) = FailPatterns::new(["wrong password$", "^ERROR: no"], FailOperator::Or, None, false);
     log.arm(patterns);
     log.output(OutputStream::Stdout, b"Password: wrong").unwrap();
-    log.show_held(Duration::from_secs(3600)).unwrap();
+    log.show_held(Duration::from_hours(1)).unwrap();
     assert_eq!(fixture.lines(), [""; 0], "it wrote a moment ago");
     log.show_held(Duration::ZERO).unwrap();
     assert_eq!(fixture.lines(), ["Password: wrong"]);
