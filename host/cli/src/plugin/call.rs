@@ -111,20 +111,20 @@ impl Stage {
         };
         let dir = PathBuf::from(report["directory"].as_str().unwrap_or_default());
         Ok(Called {
-            code: if code == ExitCode::Success { code } else { self.refine(code, &dir) },
+            code: if code == ExitCode::Success { code } else { refine(code, &dir) },
             nodes: nodes(&dir)?,
             dir,
         })
     }
+}
 
-    /// Says "denied" where the tool was not run at all because of the policy.
-    fn refine(&self, code: ExitCode, dir: &Path) -> ExitCode {
-        let denied = log_files(dir).iter().any(|path| {
-            fs::read_to_string(path)
-                .is_ok_and(|text| text.contains("needs") && text.contains("that can not be given"))
-        });
-        if denied { ExitCode::Denied } else { code }
-    }
+/// Says "denied" where the tool was not run at all because of the policy.
+fn refine(code: ExitCode, dir: &Path) -> ExitCode {
+    let denied = log_files(dir).iter().any(|path| {
+        fs::read_to_string(path)
+            .is_ok_and(|text| text.contains("needs") && text.contains("that can not be given"))
+    });
+    if denied { ExitCode::Denied } else { code }
 }
 
 /// The numbers that a run ends with.
@@ -152,7 +152,7 @@ impl Called {
         let mut text = String::new();
         for call in &self.nodes {
             if self.nodes.len() > 1 {
-                text.push_str(&format!("== {}\n", call.node));
+                text.extend(["== ", &call.node, "\n"]);
             }
             for line in &call.log {
                 text.push_str(line);
@@ -160,7 +160,7 @@ impl Called {
             }
             if call.outputs.as_object().is_some_and(|outputs| !outputs.is_empty()) {
                 let outputs = serde_json::to_string_pretty(&call.outputs).unwrap_or_default();
-                text.push_str(&format!("outputs {outputs}\n"));
+                text.extend(["outputs ", &outputs, "\n"]);
             }
         }
         text.push_str(match self.code {

@@ -54,12 +54,11 @@ pub(super) fn run(arguments: &NewArgs) -> Result<ExitCode, CliError> {
         let text = format!("{} is there already", dir.display());
         return Err(CliError::bad_input(text).hint("name another directory with --dir"));
     }
-    let sdk = match &arguments.sdk {
-        Some(path) => referred(path)?,
-        None => {
-            sdk::unpack(&dir.join(VENDORED))?;
-            VENDORED.to_owned()
-        }
+    let sdk = if let Some(path) = &arguments.sdk {
+        referred(path)?
+    } else {
+        sdk::unpack(&dir.join(VENDORED))?;
+        VENDORED.to_owned()
     };
     write(&dir, &name, arguments.lang, &sdk)?;
     let text = format!(

@@ -101,24 +101,24 @@ fn describe(command: &mut Command) -> Result<Vec<u8>, CliError> {
 }
 
 /// The tests of a tool in Python.
-pub(super) fn python_tests(project: &Project) -> Result<Command, CliError> {
+pub(super) fn python_tests(project: &Project) -> Command {
     let mut command = Command::new(program("PYTHON", "python3"));
     command.args(["-m", "unittest", "discover", "-s"]).arg(&project.dir).args(["-p", "test_*.py"]);
     command
         .env("PYTHONPATH", python_path(project, &sdk(project, "python")))
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    Ok(command)
+    command
 }
 
 /// The tests of a tool in JavaScript.
-pub(super) fn js_tests(project: &Project) -> Result<Command, CliError> {
+pub(super) fn js_tests(project: &Project) -> Command {
     let mut command = Command::new(program("NODE", "node"));
     command
         .arg("--import")
         .arg(sdk(project, "js").join("register.mjs"))
         .arg("--test")
         .current_dir(&project.dir);
-    Ok(command)
+    command
 }
 
 fn python_path(project: &Project, sdk: &Path) -> std::ffi::OsString {

@@ -37,7 +37,16 @@ pub(super) fn run(arguments: &SignArgs) -> Result<ExitCode, CliError> {
     let beside = signature_path(&built);
     write(&beside, signature.as_bytes(), READABLE)?;
     let id = key.id().map_err(CliError::bad_input)?;
-    text.push_str(&format!("signed {} with the key {id}: {}\n", built.display(), beside.display()));
+    text += &[
+        "signed ",
+        &built.display().to_string(),
+        " with the key ",
+        &id.to_string(),
+        ": ",
+        &beside.display().to_string(),
+        "\n",
+    ]
+    .concat();
     let document = json!({
         "file": built.display().to_string(),
         "signature": beside.display().to_string(),
@@ -64,13 +73,12 @@ fn make_key(path: &Path, password: Option<&str>) -> Result<PathBuf, CliError> {
         let text = format!("{} is there already: a key that was lost can not be made again", there.display());
         return Err(CliError::bad_input(text).hint(format!("sign with it: --key {}", path.display())));
     }
-    let (key, secret) = match password {
-        Some(password) => SigningKey::generate_encrypted(password).map_err(CliError::bad_input)?,
-        None => {
-            let key = SigningKey::generate().map_err(CliError::bad_input)?;
-            let text = key.unprotected_text().map_err(CliError::bad_input)?;
-            (key, text)
-        }
+    let (key, secret) = if let Some(password) = password {
+        SigningKey::generate_encrypted(password).map_err(CliError::bad_input)?
+    } else {
+        let key = SigningKey::generate().map_err(CliError::bad_input)?;
+        let text = key.unprotected_text().map_err(CliError::bad_input)?;
+        (key, text)
     };
     write(path, secret.as_bytes(), atomic::PRIVATE)?;
     write(&public, key.public().map_err(CliError::bad_input)?.as_bytes(), READABLE)?;

@@ -16,8 +16,8 @@ pub(super) fn run(arguments: &ProjectArgs) -> Result<ExitCode, CliError> {
     let project = Project::find(arguments)?;
     let mut command = match project.language {
         Language::Rust => rust(&project),
-        Language::Python => scripted::python_tests(&project)?,
-        Language::Js => scripted::js_tests(&project)?,
+        Language::Python => scripted::python_tests(&project),
+        Language::Js => scripted::js_tests(&project),
     };
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdout(std::io::stderr());

@@ -106,7 +106,8 @@ fn table(audit: &Audit) -> String {
             .as_ref()
             .map(|rule| format!(" ({} line {})", rule.file, rule.line))
             .unwrap_or_default();
-        text.push_str(&format!("{severity}  {}  {}{place}\n", finding.kind, sentence(finding)));
+        let kind = finding.kind.to_string();
+        text.extend([severity, "  ", &kind, "  ", &sentence(finding), &place, "\n"]);
     }
     if audit.findings.is_empty() {
         text.push_str("Nothing to remark.\n");

@@ -62,7 +62,7 @@ pub(super) async fn run(
     };
     let control = listen(home, &prepared, &store, &requests)?;
     let outbox_handle = outbox.as_ref().map(|outboxes| &outboxes.own);
-    let Reporters { reporters, table, reader } = reporters(&prepared, &console, &store, outbox_handle)?;
+    let Reporters { all: reporters, table, reader } = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let (face, reading_ends) = (prepared.request.face, asked_to_end.clone());
     let mut outcome =
@@ -124,7 +124,7 @@ fn listen(
 }
 
 struct Reporters {
-    reporters: Vec<Box<dyn Reporter>>,
+    all: Vec<Box<dyn Reporter>>,
     table: SummaryTable,
     /// The reporter whose reader may stall, where there is one.
     reader: Option<DetachedEnd>,
@@ -136,7 +136,7 @@ impl Reporters {
         let (detached, end) = started.map_err(|error| {
             CliError::new(ExitCode::Internal, format!("can not start a thread for the progress: {error}"))
         })?;
-        self.reporters.push(Box::new(detached));
+        self.all.push(Box::new(detached));
         self.reader = Some(end);
         Ok(())
     }
@@ -158,12 +158,12 @@ fn reporters(
         reporters.push(Box::new(OutboxReporter::new(outbox.clone(), prepared.job.clone(), prepared.runner)));
     }
     let summary = Summary::default();
-    let mut all = Reporters { reporters, table: summary.table(), reader: None };
+    let mut all = Reporters { all: reporters, table: summary.table(), reader: None };
     match prepared.request.face {
         Face::None => {}
         Face::Human => {
             all.add_detached(Terminal::stderr())?;
-            all.reporters.push(Box::new(summary));
+            all.all.push(Box::new(summary));
         }
         Face::Json => all.add_detached(JsonLines::new(std::io::stdout()))?,
     }

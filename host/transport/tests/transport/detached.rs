@@ -59,7 +59,7 @@ async fn a_new_connection_takes_up_a_detached_command_where_the_old_one_broke() 
     let mut connection = bed.connect().await;
     let end = connection.attach(task.clone(), sink.clone(), &StopToken::never()).await.unwrap();
     assert_eq!(end.end.exit, Some(Exit::Code(5)));
-    let whole: String = (0..40).map(|number| format!("line {number}\n")).collect();
+    let whole = (0..40).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     assert_eq!(sink.text(), whole, "nothing twice, nothing missing");
     connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
 }
