@@ -2,6 +2,8 @@
 //! read by others of its user (defect 66).
 
 use std::cell::Cell;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use autoexec_store::atomic;
@@ -19,6 +21,7 @@ impl SecretFiles {
         let directory = tempfile::Builder::new()
             .prefix(&format!("{}secrets.", atomic::temporary_prefix()))
             .suffix(atomic::TEMPORARY_SUFFIX)
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(job_dir)
             .map_err(|error| format!("Can not create a directory in {}: {error}", job_dir.display()))?;
         Ok(Self { directory, count: Cell::new(0) })
@@ -36,7 +39,6 @@ impl SecretFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn each_secret_is_in_a_private_file_and_goes_in_the_end() {

@@ -12,6 +12,10 @@ pub(crate) fn files(bytes: &[u8], directory: &Path) {
     std::fs::write(&path, bytes).unwrap();
     let _ = read_journal::<Value>(&path);
     let _ = read_op_output(&path);
+    if serde_json::from_slice(bytes).is_ok_and(|value| has_long_fraction(&value)) {
+        // The last digit may change.
+        return;
+    }
     if let Ok(Loaded::Found(state)) = NodeState::load(&path) {
         state.save(&path).unwrap();
         assert_eq!(NodeState::load(&path).unwrap(), Loaded::Found(state));
@@ -20,5 +24,14 @@ pub(crate) fn files(bytes: &[u8], directory: &Path) {
     if let Ok(Loaded::Found(output)) = NodeOutput::load(&path) {
         output.save(&path).unwrap();
         assert_eq!(NodeOutput::load(&path).unwrap(), Loaded::Found(output));
+    }
+}
+
+fn has_long_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64() && number.to_string().len() > 12,
+        Value::Array(elements) => elements.iter().any(has_long_fraction),
+        Value::Object(members) => members.values().any(has_long_fraction),
+        _ => false,
     }
 }

@@ -212,6 +212,7 @@ impl RunState {
         let Some(unit) = self.units.get_mut(&(phase.clone(), resource)) else { return Vec::new() };
         let Some(state) = self.phases.get_mut(phase) else { return Vec::new() };
         let waits = interact.is_some();
+        let changes = unit.waiting != waits;
         match (unit.waiting, waits) {
             (false, true) => state.waiting += 1,
             (true, false) => state.waiting -= 1,
@@ -220,7 +221,14 @@ impl RunState {
         unit.waiting = waits;
         // A unit that just ended has dropped its receiver; its final status stands.
         let heard = unit.requests.send(UnitRequest::Interact(interact)).is_ok();
-        if !heard {
+        if waits && !heard {
+            if changes {
+                state.waiting -= 1;
+            }
+            unit.waiting = false;
+            return Vec::new();
+        }
+        if !waits && !changes {
             return Vec::new();
         }
         let status = if state.waiting > 0 { PhaseStatus::WaitInput } else { PhaseStatus::Running };
