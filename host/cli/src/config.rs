@@ -92,8 +92,7 @@ pub struct AutoexecConfig {
     pub known_hosts: Option<std::path::PathBuf>,
     /// `ssh.identity` (ours): private key files, comma list, for nodes without a password.
     pub identities: Vec<std::path::PathBuf>,
-    /// `ssh.identityPassphrase` (ours): opens the encrypted ones of these; from a file or the environment, see
-    /// [`File::passphrase`].
+    /// `ssh.identityPassphrase` (ours): opens the encrypted ones of these; from a file or the environment.
     pub identity_passphrase: Option<autoexec_transport::Secret>,
     /// `ssh.maxConnections` (ours).
     pub max_connections: usize,

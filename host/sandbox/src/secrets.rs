@@ -202,7 +202,7 @@ mod tests {
     fn manifest() -> Manifest {
         let option = |opt: &str, kind: &str| {
             format!(
-                "[[descriptor.option]]\nopt = \"{opt}\"\nname = \"n\"\nhelp = \"h\"\ntype = \"{kind}\"\nrequired = \"no\"\n"
+                "[[descriptor.option]]\nopt = \"{opt}\"\nname = \"n\"\nhelp = \"h\"\ntype = \"{kind}\"\nrequired = false\n"
             )
         };
         let text = format!(

@@ -5,7 +5,7 @@
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{node, node_file, one_shot, op, params, phase};
-use autoexec_test_support::server::Scope;
+use autoexec_test_support::server::{CallName, FailMode, Scope};
 use serde_json::{Value, json};
 
 const BAD_INPUT: i32 = 65;
@@ -77,6 +77,8 @@ fn stored_parameters() {
         (bad_phase.to_string(), ["params.json", "runFlow[0].phases[0].phaseName"]),
     ] {
         let job = job();
+        // With a server that answers they would be replaced by good ones.
+        job.server.fail(CallName::Parameters, FailMode::NotOk("away".into()), None);
         job.home.write_job_file(job.id(), "params.json", &text).unwrap();
         job.home.write_job_file(job.id(), "nodes.json", node_file(&[node(71)])).unwrap();
         refuses(&job, &[], BAD_INPUT, &words);

@@ -38,15 +38,22 @@ fn tool(once: bool) -> &'static str {
     if once { "basic/once" } else { "basic/again" }
 }
 
-fn op_id((number, once): (u32, bool)) -> String {
-    format!("{}_{number}", tool(once))
+/// Ids are unique in a job: the output file of an operation has no phase in its name.
+fn number_in(phase: &str, number: u32) -> u32 {
+    let earlier = PHASES.iter().take_while(|name| **name != phase).count();
+    number + 10 * u32::try_from(earlier).unwrap()
+}
+
+fn op_id(phase: &str, (number, once): (u32, bool)) -> String {
+    format!("{}_{}", tool(once), number_in(phase, number))
 }
 
 /// Two phases side by side, then one.
 fn job() -> TestJob {
     let phase_of = |name: &str| {
-        let operations = OPERATIONS
-            .map(|(number, once)| with_output(op(tool(once), "runner_target", number), "made", "text"));
+        let operations = OPERATIONS.map(|(number, once)| {
+            with_output(op(tool(once), "runner_target", number_in(name, number)), "made", "text")
+        });
         phase(name, "runner_target", operations)
     };
     let [a, b, c] = PHASES.map(phase_of);
@@ -120,7 +127,7 @@ struct Trial {
 impl Trial {
     /// Lines of a tool's ledger.
     fn ledger(&self, phase: &str, node: u32, operation: (u32, bool)) -> Vec<String> {
-        let id = op_id(operation);
+        let id = op_id(phase, operation);
         let name = format!("{phase}.{node}.{}", id.trim_start_matches("basic/"));
         let text =
             std::fs::read_to_string(self.job.home.path().join("ledger").join(name)).unwrap_or_default();
@@ -151,14 +158,16 @@ impl Trial {
             for node in NODES {
                 let status = self.job.status(phase, &key(node));
                 for operation in OPERATIONS.into_iter().filter(|(_, once)| *once) {
-                    if status[&op_id(operation)] != "unknown" && status[&op_id(operation)] != "running" {
+                    if status[&op_id(phase, operation)] != "unknown"
+                        && status[&op_id(phase, operation)] != "running"
+                    {
                         continue;
                     }
                     decided += 1;
                     let path = self.job.dir().join(format!("status/{phase}/{}.json", key(node)));
                     if self.ledger(phase, node, operation).last().is_some_and(|line| line == "end") {
                         let mut status = status.clone();
-                        status[&op_id(operation)] = json!("succeed");
+                        status[&op_id(phase, operation)] = json!("succeed");
                         // A reader is at work: not even a person writes in place.
                         let draft = path.with_extension("draft");
                         std::fs::write(&draft, status.to_string()).unwrap();
@@ -250,7 +259,7 @@ impl Trial {
                 let status = self.job.status(phase, &key(node));
                 assert_eq!(status["status"], "succeed", "{phase} {node}: {status}");
                 for operation in OPERATIONS {
-                    assert_eq!(status[&op_id(operation)], "succeed", "{phase} {node}: {status}");
+                    assert_eq!(status[&op_id(phase, operation)], "succeed", "{phase} {node}: {status}");
                     let lines = self.ledger(phase, node, operation);
                     assert_eq!(
                         lines.last().map(String::as_str),
@@ -263,10 +272,10 @@ impl Trial {
         for node in NODES {
             let outputs: Value =
                 serde_json::from_str(&self.job.file(&format!("output/{}.json", key(node)))).unwrap();
-            for operation in OPERATIONS {
-                let made = &outputs[&op_id(operation)]["made"];
+            for (phase, operation) in PHASES.into_iter().flat_map(|phase| OPERATIONS.map(|op| (phase, op))) {
+                let made = &outputs[&op_id(phase, operation)]["made"];
                 // What a person says took effect is skipped; its output is there all the same.
-                assert_eq!(*made, format!("n{node}"), "{operation:?}: {outputs}");
+                assert_eq!(*made, format!("n{node}"), "{phase} {operation:?}: {outputs}");
             }
         }
         let calls = self.job.server.calls();

@@ -76,7 +76,7 @@ fn ports_are_looked_at_and_opened() {
             open.clone(),
         ])
         .unwrap();
-    assert_eq!(done[0].ended(2).log.lines().next().unwrap(), "ERROR:: Port 4022 is used.");
+    assert!(done[0].ended(2).said("ERROR:: Port 4022 is used."));
     assert!(done[0].said("ERROR:: Port 4023 is used.") && done[0].said("INFO:: Port 4024 is not used."));
     assert!(done[1].ended(0).said("INFO:: Port 4024 is not used."));
     done[2].ended(255);
