@@ -20,7 +20,7 @@ pub trait Lossy: Reporter {
 
 /// Hands events to another reporter without ever waiting for it.
 ///
-/// When the other is so far behind that [`LONGEST_QUEUE`] events wait, further ones are left out and it is told how
+/// When the other is so far behind that `LONGEST_QUEUE` events wait, further ones are left out and it is told how
 /// many ([`Lossy::missed`]) in their place.
 #[derive(Debug)]
 pub struct Detached {

@@ -45,7 +45,7 @@ impl Tool for HostsConfByNet {
                 continue;
             };
             let name = format!("{nameprefix}{}", index + 1);
-            text.push_str(&format!("{address}\t{name}\n"));
+            text.extend([&address.to_string(), "\t", &name, "\n"]);
             names.insert(address.to_string(), Value::from(name));
         }
         // The second is the name that the old program wrote, and that jobs may refer to.

@@ -28,7 +28,7 @@ impl Tool for HostsConfByNode {
         let (mut names, mut text) = (Map::new(), String::new());
         for (index, address) in addresses(nodes)?.into_iter().enumerate() {
             let name = format!("{nameprefix}{}", index + 1);
-            text.push_str(&format!("{address}\t{name}\n"));
+            text.extend([&address.to_string(), "\t", &name, "\n"]);
             names.insert(address.to_string(), Value::from(name));
         }
         output::set("nodeIp2Hostname", &names);
