@@ -166,6 +166,9 @@ impl Serialize for NodeState {
         }
         if let Some(operation) = &self.current_op {
             map.serialize_entry(CURRENT_OP, operation.as_str())?;
+        }
+        // Of an operation whose name could not be read the process is still known.
+        if self.current_op.is_some() || self.op_pid.is_some() {
             map.serialize_entry(OP_PID, &self.op_pid)?;
         }
         if let Some(start) = self.process.and_then(|process| process.start) {

@@ -76,3 +76,8 @@ proptest! {
         check(&bytes);
     }
 }
+
+#[test]
+fn a_process_of_an_unknown_operation_survives() {
+    check(br#"{"opPid":"1"}"#);
+}
