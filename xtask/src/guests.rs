@@ -51,6 +51,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// A tool of plugins-wasm, built or not.
+pub(crate) struct ToolFiles {
+    /// Where its component is or will be.
+    pub(crate) component: PathBuf,
+    /// The file that describes it.
+    pub(crate) source: PathBuf,
+}
+
+impl ToolFiles {
+    /// Whether the component is there and newer than the description.
+    pub(crate) fn is_built(&self) -> bool {
+        encode::is_up_to_date(&self.component, &[&self.source])
+    }
+}
+
+/// The tools of plugins-wasm in the usual place. Builds nothing.
+pub(crate) fn tools() -> Result<Vec<ToolFiles>> {
+    let root = workspace::root()?;
+    let out = root.join("target/plugins/wasm");
+    let crates = build::guest_crates(&root.join("plugins-wasm"))?;
+    let tool = |guest: &GuestCrate| {
+        let source = guest.tool_file();
+        let manifest = autoexec_packaging::read_tool_file(&source)?;
+        Ok(ToolFiles { component: out.join(format!("{}.wasm", manifest.name)), source })
+    };
+    crates.iter().map(tool).collect()
+}
+
 fn build_and_encode(toolchain: &Toolchain, workspace: &Path, target_dir: &Path, out: &Path) -> Result<()> {
     let crates = build::guest_crates(workspace)?;
     build::build(toolchain, workspace, target_dir)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
-use crate::{step, workspace};
+use crate::{step, tools_doc, workspace};
 
 mod compatibility;
 mod documented;
@@ -42,6 +42,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(tree::check(&root, &files)?);
     findings.extend(documented::check(&root)?);
     findings.extend(compatibility::check(&root)?);
+    let catalogue = tools_doc::stale(&root)?;
+    findings.extend(catalogue.map(|problem| Finding::new(tools_doc::DOCUMENT, problem)));
     for finding in &findings {
         step::print(finding);
     }

@@ -12,6 +12,7 @@ mod packages;
 mod stage;
 mod step;
 mod test_suite;
+mod tools_doc;
 mod workspace;
 
 /// Developer commands of autoexec.
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Options),
     /// Build the WebAssembly tools and the guests of the tests.
     Guests(guests::Options),
+    /// Write docs/tools.md from what the tools say of themselves.
+    ToolsDoc(tools_doc::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +60,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Guests(options) => guests::run(&options),
+        Command::ToolsDoc(options) => tools_doc::run(&options),
     }
 }
