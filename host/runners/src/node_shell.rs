@@ -4,11 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use autoexec_model::{Node, Protocol};
-use autoexec_sandbox::TargetError;
-use autoexec_transport::ssh::{RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind};
+use autoexec_sandbox::{SecretValue, TargetError, TargetSession};
+use autoexec_transport::ssh::{
+    RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind, SshTerminal,
+};
 use autoexec_transport::tagent::{Agent, AgentDir, Start, TagentError, TagentErrorKind};
 use autoexec_transport::{OutputSink, StopToken, UploadEntry};
 use tokio::sync::Mutex;
@@ -71,6 +74,49 @@ pub(crate) async fn open(
             other.as_str(),
             node.key()
         ))),
+    }
+}
+
+/// Logs in to a node for a session alone: a device has no directories.
+pub(crate) async fn open_session(
+    shared: &Shared,
+    node: &Node,
+    columns: u16,
+    rows: u16,
+) -> Result<Box<dyn TargetSession>, TargetError> {
+    if node.protocol != Protocol::Ssh {
+        return Err(TargetError::Unsupported(format!(
+            "a terminal session over the protocol `{}` of node {}; ssh can",
+            node.protocol.as_str(),
+            node.key()
+        )));
+    }
+    let stop = StopToken::never();
+    let target = ssh::target_of(shared, node).map_err(TargetError::NotAuthenticated)?;
+    let connection = shared.connector.connect(&target, &stop).await.map_err(|error| over_ssh(&error))?;
+    let terminal = connection.open_terminal(columns, rows, &stop).await;
+    Ok(Box::new(Terminal(terminal.map_err(|error| over_ssh(&error))?)))
+}
+
+struct Terminal(SshTerminal);
+
+/// What is typed, as bytes.
+struct Typed(SecretValue);
+
+impl AsRef<[u8]> for Typed {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+#[async_trait]
+impl TargetSession for Terminal {
+    async fn send(&mut self, text: SecretValue) -> Result<(), TargetError> {
+        self.0.send(Typed(text), &StopToken::never()).await.map_err(|error| over_ssh(&error))
+    }
+
+    async fn receive(&mut self, timeout: Duration) -> Result<Vec<u8>, TargetError> {
+        self.0.receive(timeout, &StopToken::never()).await.map_err(|error| over_ssh(&error))
     }
 }
 

@@ -118,6 +118,9 @@ pub(crate) async fn run(
     Ok(OperationEnd { exit, output })
 }
 
+/// The variable that holds the job directory's path.
+const WORK_PATH: &str = "AUTOEXEC_WORK_PATH";
+
 /// What a probe that can not tell ends with; any code but the two that say something.
 const PROBE_UNKNOWN: i32 = 1;
 
@@ -196,7 +199,11 @@ impl Host {
                 protocol_port: Some(node.protocol_port).filter(|port| *port != 0),
                 username: node.user.clone(),
             },
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                // As native tools know it: the policy gives out directories below it.
+                .chain([(WORK_PATH.to_owned(), settings.job_dir.root().display().to_string())])
+                .collect(),
             live_data: settings.job_dir.live_data(phase, &key, operation),
             output_path: settings.job_dir.op_output(&key, operation),
             job_dir: settings.job_dir.clone(),

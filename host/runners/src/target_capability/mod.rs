@@ -253,8 +253,8 @@ impl TargetHost for NodeTarget {
         entry.ok_or_else(|| TargetError::Other(format!("{path} is neither a file nor a directory")))
     }
 
-    async fn open_session(&self, _columns: u16, _rows: u16) -> Result<Box<dyn TargetSession>, TargetError> {
-        Err(TargetError::Unsupported("interactive sessions".to_owned()))
+    async fn open_session(&self, columns: u16, rows: u16) -> Result<Box<dyn TargetSession>, TargetError> {
+        node_shell::open_session(&self.shared, &self.unit.node, columns, rows).await
     }
 }
 

@@ -159,7 +159,6 @@ async fn everything(bed: &Bed) {
     assert!(back.path().join("empty").is_dir());
     let nothing = target.download("/no/such", Box::new(Into(back.path().to_owned())), false).await;
     assert_eq!(nothing, Err(TargetError::NotFound("/no/such".to_owned())));
-    assert!(matches!(target.open_session(80, 24).await, Err(TargetError::Unsupported(_))));
     target.close().await;
     assert!(!Path::new(&shell).exists());
 }
@@ -211,4 +210,62 @@ async fn what_is_wrong_has_its_kind() {
         json!({"resourceId": 1, "host": "h", "protocol": "mysql", "protocolPort": 3306, "password": "x"});
     let other = node_of(&mysql).target.stat("/").await;
     assert!(matches!(other, Err(TargetError::Unsupported(_))), "{other:?}");
+}
+
+/// Reads until `wanted` has come.
+async fn seen(session: &mut dyn TargetSession, wanted: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(wanted) {
+        let piece = session.receive(Duration::from_secs(20)).await.unwrap();
+        assert!(!piece.is_empty(), "`{wanted}` did not come: {text:?}");
+        text.push_str(&String::from_utf8_lossy(&piece));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_session_over_ssh() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    let Some(bed) = over_ssh(&sshd) else { return };
+    let mut session = bed.target.open_session(132, 43).await.unwrap();
+    session.send(SecretValue::new("stty size; echo $((40+2))-$TERM\n")).await.unwrap();
+    let text = seen(&mut *session, "42-vt100").await;
+    assert!(text.contains("43 132"), "{text:?}");
+    assert_eq!(session.receive(Duration::from_millis(50)).await.map(|rest| rest.len() < 20), Ok(true));
+    // More than the window of a channel, while nobody reads.
+    session
+        .send(SecretValue::new("stty -echo; head -c 3000000 /dev/zero | tr '\\0' x; echo done-$((1+1))\n"))
+        .await
+        .unwrap();
+    let text = seen(&mut *session, "done-2").await;
+    assert!(text.bytes().filter(|byte| *byte == b'x').count() >= 3_000_000);
+    session.send(SecretValue::new("exit\n")).await.unwrap();
+    let mut last = Ok(Vec::new());
+    while last.is_ok() {
+        last = session.receive(Duration::from_secs(20)).await;
+    }
+    assert!(matches!(last, Err(TargetError::Disconnected(_))), "{last:?}");
+    assert!(session.send(SecretValue::new("x")).await.is_err());
+    // One that is dropped ends at the server.
+    let mut session = bed.target.open_session(80, 24).await.unwrap();
+    session.send(SecretValue::new("echo pid-$$-end$((1+1))\n")).await.unwrap();
+    let text = seen(&mut *session, "end2").await;
+    let pid =
+        text.split("pid-").find_map(|part| part.split('-').next().filter(|pid| pid.parse::<u32>().is_ok()));
+    let process = format!("/proc/{}", pid.unwrap());
+    assert!(Path::new(&process).exists());
+    drop(session);
+    let gone = async {
+        while Path::new(&process).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_has_no_sessions() {
+    let agent = AgentDouble::start(AgentOptions::default()).unwrap();
+    let bed = behind(&agent, "demo-Secret-01");
+    assert!(matches!(bed.target.open_session(80, 24).await, Err(TargetError::Unsupported(_))));
 }

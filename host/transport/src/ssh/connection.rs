@@ -301,7 +301,14 @@ impl SshConnection {
         &self.target
     }
 
-    async fn call<T: Send + 'static>(
+    /// Has something done on the thread, without waiting for it.
+    pub(super) fn post(&self, job: impl FnOnce(&Worker) + Send + 'static) {
+        // Where the thread has ended, nothing is left to be done.
+        let _ = self.jobs.send(Box::new(job));
+        ring(&self.wake);
+    }
+
+    pub(super) async fn call<T: Send + 'static>(
         &mut self,
         stop: &StopToken,
         operation: impl FnOnce(&Worker, &Cancel) -> Result<T, SshErrorKind> + Send + 'static,

@@ -29,6 +29,7 @@ mod sftp;
 mod shaping;
 mod stopping;
 mod task;
+mod terminal;
 mod upload;
 mod wrapper;
 
@@ -45,3 +46,4 @@ pub use rules::{HostPatterns, HostRule, JumpHost, Legacy};
 pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget, StepLimits};
 pub use stopping::REMOTE_GRACE;
 pub use task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd, Wanted};
+pub use terminal::SshTerminal;

@@ -1,0 +1,204 @@
+//! Interactive sessions: a login shell with a terminal, as a person at a keyboard has it. Network devices know nothing
+//! else.
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ssh2::Channel;
+
+use super::connection::{SshConnection, Worker};
+use super::error::{SshError, SshErrorKind, Step};
+use super::fault::Failure;
+use super::link::{Link, Piece, SHARED_NAP};
+use super::patience::{Cancel, Patience};
+use crate::stop::{StopLevel, StopToken};
+
+/// What devices take to be a terminal that can do nothing special.
+const TERMINAL: &str = "vt100";
+/// Bytes of one answer, after which the caller gets what is there.
+const MOST_AT_ONCE: usize = 64 * 1024;
+/// Output that is kept while the peer does not take our input.
+const MOST_KEPT: usize = 8 * 1024 * 1024;
+
+/// A session on a connection of its own. Dropping it ends both.
+#[derive(Debug)]
+pub struct SshTerminal {
+    connection: SshConnection,
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+/// What the connection's thread works on.
+struct Open {
+    channel: Channel,
+    /// What came while we were sending.
+    kept: Vec<u8>,
+    ended: bool,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open")
+            .field("kept", &self.kept.len())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SshConnection {
+    /// Opens a session with a terminal of that size.
+    ///
+    /// # Errors
+    /// Why not; the connection is closed then.
+    pub async fn open_terminal(
+        mut self,
+        columns: u16,
+        rows: u16,
+        stop: &StopToken,
+    ) -> Result<SshTerminal, SshError> {
+        let channel = self.call(stop, move |worker, cancel| start(worker, columns, rows, cancel)).await?;
+        let open = Open { channel, kept: Vec::new(), ended: false };
+        Ok(SshTerminal { connection: self, open: Arc::new(Mutex::new(Some(open))) })
+    }
+}
+
+impl SshTerminal {
+    /// Types text, all of it. It may be a secret: it is dropped as soon as it is sent.
+    ///
+    /// # Errors
+    /// When the session has ended or the peer does not take it in time.
+    pub async fn send(
+        &mut self,
+        text: impl AsRef<[u8]> + Send + 'static,
+        stop: &StopToken,
+    ) -> Result<(), SshError> {
+        let open = Arc::clone(&self.open);
+        let send = move |worker: &Worker, cancel: &Cancel| {
+            let limit = worker.settings.write_timeout;
+            let patience = Patience::new(Step::Send, limit, cancel, Some(StopLevel::Terminate));
+            with(&open, |open| open.send(&worker.link, text.as_ref(), patience))
+        };
+        self.connection.call(stop, send).await
+    }
+
+    /// Waits for output at most this long; empty when none came.
+    ///
+    /// # Errors
+    /// [`SshErrorKind::ConnectionLost`] when the session has ended, by either side.
+    pub async fn receive(&mut self, timeout: Duration, stop: &StopToken) -> Result<Vec<u8>, SshError> {
+        let open = Arc::clone(&self.open);
+        let receive = move |worker: &Worker, cancel: &Cancel| {
+            let patience = Patience::new(Step::Output, timeout, cancel, Some(StopLevel::Terminate));
+            with(&open, |open| open.receive(&worker.link, &patience))
+        };
+        self.connection.call(stop, receive).await
+    }
+}
+
+impl Drop for SshTerminal {
+    fn drop(&mut self) {
+        // On the thread that owns the session: freeing a channel talks to the peer.
+        let open = Arc::clone(&self.open);
+        self.connection.post(move |worker| {
+            if let Some(mut open) = open.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                worker.link.close(&mut open.channel, open.ended);
+            }
+        });
+    }
+}
+
+fn with<T>(
+    open: &Mutex<Option<Open>>,
+    act: impl FnOnce(&mut Open) -> Result<T, SshErrorKind>,
+) -> Result<T, SshErrorKind> {
+    open.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or_else(|| Err(over()), act)
+}
+
+fn start(worker: &Worker, columns: u16, rows: u16, cancel: &Cancel) -> Result<Channel, SshErrorKind> {
+    let link = &worker.link;
+    let limit = worker.settings.write_timeout;
+    let patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
+    let mut channel = link
+        .drive(&patience, None, || link.session().channel_session())
+        .map_err(|failure| failure.during(Step::Start))?;
+    let size = (u32::from(columns), u32::from(rows), 0, 0);
+    let started = link
+        .drive(&patience, None, || channel.handle_extended_data(ssh2::ExtendedData::Merge))
+        .and_then(|()| link.drive(&patience, None, || channel.request_pty(TERMINAL, None, Some(size))))
+        .and_then(|()| link.drive(&patience, None, || channel.shell()));
+    if let Err(failure) = started {
+        link.close(&mut channel, false);
+        return Err(failure.during(Step::Start));
+    }
+    Ok(channel)
+}
+
+fn over() -> SshErrorKind {
+    SshErrorKind::ConnectionLost { step: Step::Output, detail: "the session has ended".to_owned() }
+}
+
+impl Open {
+    fn receive(&mut self, link: &Link, patience: &Patience<'_>) -> Result<Vec<u8>, SshErrorKind> {
+        loop {
+            while self.kept.len() < MOST_AT_ONCE && self.pump(link)? {}
+            if !self.kept.is_empty() {
+                return Ok(std::mem::take(&mut self.kept));
+            }
+            if self.ended {
+                return Err(over());
+            }
+            match patience.check() {
+                Ok(()) => link.wait(patience.until())?,
+                Err(SshErrorKind::Timeout { .. }) => return Ok(Vec::new()),
+                Err(kind) => return Err(kind),
+            }
+        }
+    }
+
+    /// Takes output meanwhile: a peer that waits for us to read would not read from us.
+    fn send(&mut self, link: &Link, bytes: &[u8], mut patience: Patience<'_>) -> Result<(), SshErrorKind> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.ended {
+                return Err(over());
+            }
+            let fault = match self.channel.stream(0).write(rest) {
+                Ok(sent) => {
+                    rest = rest.get(sent..).unwrap_or_default();
+                    patience.moved(sent);
+                    continue;
+                }
+                Err(error) => link.noted(error.into()),
+            };
+            if !fault.would_block {
+                return Err(Failure::Fault(fault).during(Step::Send));
+            }
+            patience.check()?;
+            if !self.pump(link)? {
+                link.wait(patience.until().min(Instant::now() + SHARED_NAP))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one piece of what has arrived. True when there was one.
+    fn pump(&mut self, link: &Link) -> Result<bool, SshErrorKind> {
+        if self.ended {
+            return Ok(false);
+        }
+        let kept = &mut self.kept;
+        let piece = link.read(&self.channel, 0, &mut |bytes| kept.extend_from_slice(bytes))?;
+        if kept.len() > MOST_KEPT {
+            let detail = format!("the session shows more than {MOST_KEPT} bytes while it takes no input");
+            return Err(SshErrorKind::Channel { step: Step::Send, detail });
+        }
+        match piece {
+            Piece::Data => Ok(true),
+            Piece::Blocked => Ok(false),
+            Piece::End => {
+                self.ended = true;
+                Ok(false)
+            }
+        }
+    }
+}
