@@ -120,7 +120,7 @@ fn audit_tool(tool: &AuditedTool, grant: &EffectiveGrant, findings: &mut Vec<Aud
         match capability {
             CapabilityGrant::Unknown { interface } => {
                 let text = format!(
-                    "it asks for `{interface}`, which this autoexec does not have: it can not be loaded"
+                    "it asks for `{interface}`, which this autoexec does not have: it gets nothing for it"
                 );
                 add("unknown-capability", Severity::Error, text);
             }

@@ -1,13 +1,12 @@
 //! `policy audit`: installed tools and the policy, looked at together.
 
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::cmp::Reverse;
 
 use autoexec_events::ExitCode;
 use autoexec_grants::{Audit, AuditFinding, AuditedTool, CapabilityGrant, DecisionOutcome, Severity};
-use autoexec_manifest::{capability_of, read_outline};
+use autoexec_manifest::capability_of;
 use autoexec_store::Home;
+use autoexec_supply::{Kind, Rules, SignatureState, Strictness};
 use comfy_table::Table;
 use serde_json::json;
 
@@ -15,18 +14,22 @@ use super::args::{AuditArgs, FailOn, ReviewFormat};
 use super::load;
 use super::review::print_json;
 use super::sarif::{Finding, document};
-use crate::{CliError, print};
+use crate::tool::installed::{self, ToolProblem};
+use crate::{CliError, print, tool};
 
 pub(super) fn run(home: &Home, arguments: &AuditArgs) -> Result<ExitCode, CliError> {
     let policy = load::of_home(home)?;
-    let (tools, broken) = installed(home)?;
+    let Components { tools, signatures, findings } = components(home, &tool::rules_of(home)?)?;
     let mut audit = policy.audit(&tools);
-    audit.findings.splice(0..0, broken);
+    audit.findings.splice(0..0, findings);
+    audit.findings.sort_by_key(|finding| Reverse(finding.severity));
     match arguments.output {
-        ReviewFormat::Table => print(&table(&audit))?,
+        ReviewFormat::Table => print(&table(&audit, &signatures))?,
         ReviewFormat::Json => print_json(&json!({
             "mode": policy.mode(), "builtIn": policy.is_built_in(),
-            "tools": audit.tools.iter().map(|(tool, grant)| json!({"tool": tool, "capabilities": grant.capabilities})).collect::<Vec<_>>(),
+            "tools": audit.tools.iter().zip(&signatures).map(|((tool, grant), signature)| json!({
+                "tool": tool, "signature": tool::signature_object(signature), "capabilities": grant.capabilities,
+            })).collect::<Vec<_>>(),
             "findings": audit.findings,
         }))?,
         ReviewFormat::Sarif => {
@@ -62,12 +65,13 @@ fn sentence(finding: &AuditFinding) -> String {
     }
 }
 
-fn table(audit: &Audit) -> String {
+fn table(audit: &Audit, signatures: &[SignatureState]) -> String {
     let mut table = Table::new();
-    table.set_header(["tool", "capability", "may", "rule or reason"]);
-    for (tool, grant) in &audit.tools {
+    table.set_header(["tool", "signature", "capability", "may", "rule or reason"]);
+    for ((tool, grant), signature) in audit.tools.iter().zip(signatures) {
+        let signature = signature_words(signature);
         if grant.capabilities.is_empty() {
-            table.add_row([tool.as_str(), "(none asked for)", "", ""]);
+            table.add_row([tool.as_str(), &signature, "(none asked for)", "", ""]);
         }
         for capability in &grant.capabilities {
             let (name, may, why) = match capability {
@@ -87,7 +91,7 @@ fn table(audit: &Audit) -> String {
                     (decision.capability.to_string(), may, why)
                 }
             };
-            table.add_row([tool.as_str(), &name, may, &why]);
+            table.add_row([tool.as_str(), &signature, &name, may, &why]);
         }
     }
     let mut text = if audit.tools.is_empty() {
@@ -115,63 +119,73 @@ fn table(audit: &Audit) -> String {
     text
 }
 
-/// The components of the home, and those that are none.
-fn installed(home: &Home) -> Result<(Vec<AuditedTool>, Vec<AuditFinding>), CliError> {
-    let (mut tools, mut broken) = (Vec::new(), Vec::new());
-    let mut take = |name: String, path: &Path| -> Result<(), CliError> {
-        let bytes =
-            fs::read(path).map_err(|error| CliError::files(format!("tool {}: {error}", path.display())))?;
-        match read_outline(&bytes) {
-            Ok(outline) => {
-                let mut imported: Vec<String> =
-                    outline.imports.iter().filter_map(capability_of).map(str::to_owned).collect();
-                imported.sort();
-                imported.dedup();
-                let asked = outline.manifest.capabilities.iter();
-                let requested = asked.map(|request| request.interface.clone()).collect();
-                tools.push(AuditedTool { name, requested, imported });
-            }
-            Err(error) => broken.push(AuditFinding {
-                kind: "broken-tool",
-                severity: Severity::Error,
-                text: format!("{error}: it can not be loaded"),
-                tool: Some(name),
-                rule: None,
-            }),
-        }
-        Ok(())
-    };
-    walk(&home.wasm_plugins(), "", &mut take)?;
-    tools.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok((tools, broken))
+/// The components of a home.
+#[derive(Default)]
+struct Components {
+    /// Those that can be looked at, sorted by name.
+    tools: Vec<AuditedTool>,
+    /// The signature of each, in the same order.
+    signatures: Vec<SignatureState>,
+    /// Those that are none, and signatures that are worth a remark.
+    findings: Vec<AuditFinding>,
 }
 
-/// Every `bundle/name.wasm`, bundles having any number of levels. Links to directories are not followed.
-fn walk(
-    directory: &Path,
-    bundle: &str,
-    take: &mut dyn FnMut(String, &Path) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let unreadable = |error: io::Error| CliError::files(format!("{}: {error}", directory.display()));
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(unreadable)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('.') {
-            continue;
-        }
-        let path = entry.path();
-        if entry.file_type().map_err(unreadable)?.is_dir() {
-            walk(&path, &format!("{bundle}{name}/"), take)?;
-        } else if let Some(name) = name.strip_suffix(".wasm")
-            && !bundle.is_empty()
-        {
-            take(format!("{bundle}{name}"), &path)?;
-        }
+/// Looks at all components with the code that judges them in a run.
+fn components(home: &Home, rules: &Rules) -> Result<Components, CliError> {
+    let mut found = Components::default();
+    for place in installed::find_all(home)?.into_iter().filter(|place| place.kind == Kind::Component) {
+        let name = place.name.clone();
+        let tool = match installed::look_at(place, rules) {
+            Ok(tool) => tool,
+            Err(ToolProblem::Component { problem, .. }) => {
+                let text = format!("{problem}: it can not be loaded");
+                found.findings.push(remark("broken-tool", Severity::Error, text, Some(name)));
+                continue;
+            }
+            Err(problem) => return Err(problem.into()),
+        };
+        let state = tool.signature.unwrap_or(SignatureState::Missing);
+        found.findings.extend(signature_finding(&name, &state, rules));
+        found.signatures.push(state);
+        let mut imported: Vec<String> =
+            tool.imports.iter().filter_map(capability_of).map(str::to_owned).collect();
+        imported.sort();
+        imported.dedup();
+        let requested = tool.description.requests().into_iter().map(|(interface, _)| interface).collect();
+        found.tools.push(AuditedTool { name, requested, imported });
     }
-    Ok(())
+    if !found.tools.is_empty() && rules.trusted.is_empty() && rules.strictness != Strictness::Require {
+        let text =
+            "conf/trust has no key, so nobody checks where tools come from: `autoexec tool trust add FILE`";
+        found.findings.push(remark("no-trusted-key", Severity::Note, text.to_owned(), None));
+    }
+    Ok(found)
+}
+
+fn remark(kind: &'static str, severity: Severity, text: String, tool: Option<String>) -> AuditFinding {
+    AuditFinding { kind, severity, text, tool, rule: None }
+}
+
+/// What is to be said of a signature that does not hold. Without a trusted key none can: that is said once.
+fn signature_finding(name: &str, state: &SignatureState, rules: &Rules) -> Option<AuditFinding> {
+    let (severity, consequence) = match rules.strictness {
+        Strictness::Require => (Severity::Error, "this site requires one, so it does not run"),
+        _ if rules.trusted.is_empty() => return None,
+        Strictness::Warn => (Severity::Warning, "it runs all the same (`plugins.signatures = warn`)"),
+        Strictness::Off => (Severity::Warning, "nobody looks at it (`plugins.signatures = off`)"),
+    };
+    let (kind, text) = match state {
+        SignatureState::Holds(_) => return None,
+        SignatureState::Missing => ("unsigned", format!("it has no signature; {consequence}")),
+        SignatureState::Broken(problem) => ("wrong-signature", format!("{problem}; {consequence}")),
+    };
+    Some(remark(kind, severity, text, Some(name.to_owned())))
+}
+
+fn signature_words(state: &SignatureState) -> String {
+    match state {
+        SignatureState::Holds(signer) => format!("by {}", signer.key_name),
+        SignatureState::Missing => "unsigned".to_owned(),
+        SignatureState::Broken(_) => "wrong".to_owned(),
+    }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use autoexec_manifest::{
-    Manifest, NATIVE_MANIFEST_SUFFIX, NativeManifest, NativeManifestError, SectionError, read_outline,
+    InterfaceName, Manifest, NATIVE_MANIFEST_SUFFIX, NativeManifest, NativeManifestError, SectionError,
+    read_outline,
 };
 use autoexec_store::Home;
 use autoexec_supply::{
@@ -16,31 +17,33 @@ use crate::CliError;
 
 /// A tool's file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// `bundle/name`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// How it runs.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// The component or program.
     pub(super) path: PathBuf,
 }
 
 /// A tool and what is known of it.
 #[derive(Debug)]
-pub(super) struct Installed {
+pub(crate) struct Installed {
     pub(super) place: Place,
-    pub(super) description: Description,
+    pub(crate) description: Description,
+    /// Interfaces that a component imports.
+    pub(crate) imports: Vec<InterfaceName>,
     /// As the lock would have it.
     pub(super) pinned: Pinned,
     /// Its signature; none for a native tool, which has no place for one.
-    pub(super) signature: Option<SignatureState>,
+    pub(crate) signature: Option<SignatureState>,
     /// How it stands to the lock; none if there is no lock.
     pub(super) standing: Option<Standing>,
 }
 
 /// The manifest.
 #[derive(Debug)]
-pub(super) enum Description {
+pub(crate) enum Description {
     Component(Box<Manifest>),
     Native(NativeManifest),
 }
@@ -54,7 +57,7 @@ impl Description {
     }
 
     /// What it asks for, and why.
-    pub(super) fn requests(&self) -> Vec<(String, String)> {
+    pub(crate) fn requests(&self) -> Vec<(String, String)> {
         match self {
             Self::Component(manifest) => {
                 let requests = manifest.capabilities.iter();
@@ -67,7 +70,7 @@ impl Description {
 
 /// A tool that can not be looked at.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ToolProblem {
+pub(crate) enum ToolProblem {
     #[error("{}: {problem}", path.display())]
     Read { path: PathBuf, problem: io::Error },
     #[error("tool {}: {problem}", path.display())]
@@ -88,7 +91,7 @@ impl From<ToolProblem> for CliError {
 }
 
 /// All tools that can be looked at, sorted by name.
-pub(super) fn find_all(home: &Home) -> Result<Vec<Place>, ToolProblem> {
+pub(crate) fn find_all(home: &Home) -> Result<Vec<Place>, ToolProblem> {
     let mut found = Vec::new();
     walk(&home.wasm_plugins(), "", &mut |name, path| {
         if let Some(name) = name.strip_suffix(".wasm") {
@@ -162,7 +165,7 @@ fn program_of(manifest: &Path) -> Option<PathBuf> {
 }
 
 /// Reads a tool and judges it by the site's rules.
-pub(super) fn look_at(place: Place, rules: &Rules) -> Result<Installed, ToolProblem> {
+pub(crate) fn look_at(place: Place, rules: &Rules) -> Result<Installed, ToolProblem> {
     match place.kind {
         Kind::Component => component(place, rules),
         Kind::Native => native(place, rules),
@@ -192,6 +195,7 @@ fn component(place: Place, rules: &Rules) -> Result<Installed, ToolProblem> {
     Ok(Installed {
         place,
         description: Description::Component(Box::new(outline.manifest)),
+        imports: outline.imports,
         pinned: installed,
         signature: Some(signature),
         standing,
@@ -206,5 +210,12 @@ fn native(place: Place, rules: &Rules) -> Result<Installed, ToolProblem> {
         .map_err(|problem| ToolProblem::Manifest { path, problem })?;
     let pinned = Pinned::native(&manifest, Digest::of(&read(&place.path)?));
     let standing = rules.lock.as_ref().map(|lock| lock.standing(&place.name, &pinned));
-    Ok(Installed { place, description: Description::Native(manifest), pinned, signature: None, standing })
+    Ok(Installed {
+        place,
+        description: Description::Native(manifest),
+        imports: Vec::new(),
+        pinned,
+        signature: None,
+        standing,
+    })
 }

@@ -67,15 +67,20 @@ fn object(place: &Place, tool: &Result<Installed, ToolProblem>) -> Value {
     }
 }
 
-/// A tool for programs.
-pub(super) fn tool_object(tool: &Installed) -> Value {
-    let signature = tool.signature.as_ref().map(|state| match state {
+/// A signature for programs.
+pub(crate) fn signature_object(state: &SignatureState) -> Value {
+    match state {
         SignatureState::Holds(signer) => {
             json!({"state": "holds", "key": signer.key, "keyName": signer.key_name})
         }
         SignatureState::Missing => json!({"state": "missing"}),
         SignatureState::Broken(problem) => json!({"state": "broken", "problem": problem.to_string()}),
-    });
+    }
+}
+
+/// A tool for programs.
+pub(super) fn tool_object(tool: &Installed) -> Value {
+    let signature = tool.signature.as_ref().map(signature_object);
     let (approved, changes): (Option<bool>, &[Change]) = match &tool.standing {
         None => (None, &[]),
         Some(Standing::Approved) => (Some(true), &[]),

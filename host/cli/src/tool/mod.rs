@@ -3,7 +3,7 @@
 
 mod args;
 mod health;
-mod installed;
+pub(crate) mod installed;
 mod list;
 mod lock;
 mod show;
@@ -25,6 +25,7 @@ use crate::{CliError, home, print};
 
 pub(crate) use args::ToolArgs;
 pub(crate) use health::{Health, health};
+pub(crate) use list::signature_object;
 
 /// Does what was typed.
 pub(crate) fn run(arguments: &ToolArgs) -> Result<ExitCode, CliError> {
@@ -35,6 +36,11 @@ pub(crate) fn run(arguments: &ToolArgs) -> Result<ExitCode, CliError> {
         ToolCommand::Trust(arguments) => trust::run(&arguments.command),
         ToolCommand::Lock(arguments) => lock::run(arguments),
     }
+}
+
+/// What runs of this home go by, as configured.
+pub(crate) fn rules_of(home: &Home) -> Result<Rules, CliError> {
+    rules(home, strictness(home)?)
 }
 
 /// What runs go by: the trusted keys and the lock of a home. What can not be read ends the run before it begins.
