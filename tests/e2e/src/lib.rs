@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod calls;
+pub mod guests;
 mod job;
 mod mask;
 pub mod scenario;

@@ -3,27 +3,14 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{node, one_shot, op, params, phase, with_option};
+use autoexec_e2e::guests::guest;
+use autoexec_supply::{SigningKey, sign, signature_path};
 use serde_json::Value;
 
 const PROBER: &str = "fixture/prober";
-
-/// A component that `cargo xtask guests` built.
-fn guest(name: &str) -> Vec<u8> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let directories = match std::env::var_os("AUTOEXEC_GUESTS") {
-        Some(directory) => vec![PathBuf::from(directory)],
-        None => vec![target.join("plugins/wasm"), target.join("guests/wasm")],
-    };
-    let found =
-        directories.iter().find_map(|directory| std::fs::read(directory.join(format!("{name}.wasm"))).ok());
-    found.unwrap_or_else(|| {
-        panic!("guest {name} is not built: run `cargo xtask guests` (looked in {directories:?})")
-    })
-}
 
 /// A job that probes each of the hosts at the listener's port, on the node 127.0.0.1.
 struct Probing {
@@ -49,7 +36,7 @@ impl Probing {
         node["host"] = "127.0.0.1".into();
         let job =
             TestJob::new(params([one_shot([phase("A", "runner_target", operations)])]), &[node]).unwrap();
-        job.install_component(PROBER, &guest(PROBER)).unwrap();
+        job.install_component(PROBER, &guest(PROBER).unwrap()).unwrap();
         Self { job, listener, port }
     }
 
@@ -230,4 +217,106 @@ fn check_and_diff_say_what_a_reviewer_needs() {
     let (code, text) = command(&probing, &["check", "--output", "sarif"]);
     let region = r#""startLine": 1"#;
     assert!(code == Some(65) && text.contains("policy-error") && text.contains(region), "{text}");
+}
+
+#[test]
+fn what_was_learned_from_a_run_allows_it_and_no_more() {
+    let probing = Probing::with_policy(&["127.0.0.1", "127.0.0.2"], "mode = \"learn\"\n");
+    probing.run(0);
+    assert_eq!(probing.connections(), 2);
+    let (code, text) = command(&probing, &["learn", "no-such-job"]);
+    assert!(code == Some(64) || code == Some(65), "{code:?}: {text}");
+    let (code, text) = command(&probing, &["learn", "4711"]);
+    assert!(code == Some(65) && text.contains("has nothing of job 4711"), "{text}");
+    let (code, learned) = command(&probing, &["learn", probing.job.id()]);
+    let port = probing.port;
+    assert_eq!(code, Some(0), "{learned}");
+    for part in [PROBER, &format!("${{node.host}}:{port}"), &format!("127.0.0.2:{port}")] {
+        assert!(learned.contains(part), "{part}: {learned}");
+    }
+    let (code, text) = command(&probing, &["learn", probing.job.id(), "--output", "json"]);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, value["policy"].as_str()), (Some(0), Some(learned.as_str())), "{value}");
+    // What is printed is a policy, comments and all.
+    let enforced = learned.replace("mode = \"monitor\"", "mode = \"enforce\"");
+    assert!(enforced.contains("mode = \"enforce\""), "{learned}");
+    probing.job.home.write("conf/policy/10-site.toml", enforced).unwrap();
+    probing.job.expect(0, &["--firstfire", "--force"]).unwrap();
+    assert_eq!(probing.connections(), 2, "the same run is allowed");
+    let other = format!("net-probe:127.0.0.3:{port}");
+    assert_eq!(command(&probing, &["explain", PROBER, "--node", "127.0.0.1", &other]).0, Some(77));
+}
+
+/// Signature of the tool, and the kinds of findings about signatures.
+fn audited(probing: &Probing) -> (Value, Vec<String>) {
+    let (_, text) = command(probing, &["audit", "--output", "json", "--fail-on", "never"]);
+    let audit: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let kinds = audit["findings"].as_array().unwrap().iter();
+    let kinds = kinds.map(|finding| finding["kind"].as_str().unwrap().to_owned());
+    let kinds = kinds.filter(|kind| kind.contains("sign") || kind.contains("trusted"));
+    (audit["tools"][0]["signature"].clone(), kinds.collect())
+}
+
+#[test]
+fn an_audit_says_what_fits_and_who_signed_it() {
+    let grants = "[ceiling]\nnet-probe = { hosts = [\"10.0.0.0/8\"] }\nstep-outputs = true\n\
+                  [[grant]]\ntools = [\"fixture/prober\"]\nnet-probe = { hosts = [\"10.0.0.0/8\"] }\n";
+    let probing = Probing::with_policy(&[], grants);
+    let (signature, kinds) = audited(&probing);
+    assert_eq!((&signature["state"], kinds), (&"missing".into(), vec!["no-trusted-key".to_owned()]));
+    let (code, text) = command(&probing, &["audit"]);
+    assert!(code == Some(0) && text.contains("unsigned") && text.contains("net-probe"), "{code:?}: {text}");
+
+    let key = SigningKey::generate().unwrap();
+    probing.job.home.write("conf/trust/build-2026.pub", key.public().unwrap()).unwrap();
+    assert_eq!(audited(&probing).1, ["unsigned"]);
+    assert_eq!(command(&probing, &["audit", "--fail-on", "warning"]).0, Some(77));
+
+    let tool = probing.job.home.path().join("plugins/wasm/fixture/prober.wasm");
+    let component = std::fs::read(&tool).unwrap();
+    std::fs::write(signature_path(&tool), sign(&component, &key).unwrap()).unwrap();
+    let (signature, kinds) = audited(&probing);
+    assert_eq!((&signature["state"], &signature["keyName"]), (&"holds".into(), &"build-2026".into()));
+    assert_eq!(kinds, [""; 0]);
+    assert!(command(&probing, &["audit"]).1.contains("by build-2026"));
+
+    let stranger = SigningKey::generate().unwrap();
+    std::fs::write(signature_path(&tool), sign(&component, &stranger).unwrap()).unwrap();
+    let (signature, kinds) = audited(&probing);
+    assert_eq!((&signature["state"], kinds), (&"broken".into(), vec!["wrong-signature".to_owned()]));
+    assert!(signature["problem"].as_str().unwrap().contains("not trusted here"), "{signature}");
+    let config = probing.job.home.path().join("conf/config.ini");
+    let text = std::fs::read_to_string(&config).unwrap() + "plugins.signatures = require\n";
+    std::fs::write(config, text).unwrap();
+    let (code, text) = command(&probing, &["audit"]);
+    assert!(code == Some(77) && text.contains("so it does not run"), "{code:?}: {text}");
+    let (code, text) = command(&probing, &["audit", "--output", "sarif"]);
+    assert!(code == Some(77) && text.contains("\"ruleId\": \"wrong-signature\""), "{text}");
+}
+
+#[test]
+fn an_audit_finds_tools_that_ask_for_more_or_less_than_they_use() {
+    let probing = Probing::with_policy(&[], "mode = \"monitor\"\n");
+    let manifest = |change: fn(&mut autoexec_manifest::Manifest)| {
+        autoexec_e2e::guests::with_manifest(&guest(PROBER).unwrap(), change).unwrap()
+    };
+    let less = manifest(|manifest| manifest.capabilities.clear());
+    let more = manifest(|manifest| {
+        let request = autoexec_manifest::CapabilityRequest { interface: "lock".into(), reason: "x".into() };
+        manifest.capabilities.push(request);
+    });
+    probing.job.install_component("own/less", &less).unwrap();
+    probing.job.install_component("own/more", &more).unwrap();
+    probing.job.install_component("own/none", b"nonsense").unwrap();
+    let (code, text) = command(&probing, &["audit"]);
+    assert_eq!(code, Some(77), "{text}");
+    for (kind, about) in [
+        ("mode", "the mode denies nothing"),
+        ("import-exceeds", "own/less: it imports `net-probe`"),
+        ("request-unused", "own/more: it asks for `lock`"),
+        ("broken-tool", "own/none: not a readable WebAssembly component"),
+    ] {
+        let found = text.lines().any(|line| line.contains(kind) && line.contains(about));
+        assert!(found, "{kind} {about}: {text}");
+    }
 }

@@ -1,57 +1,22 @@
 //! Components in the sandbox, hostile ones among them: their node fails with the limit named, the job goes on.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what the tests share fails as the tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as the tests do")]
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{fail_ignored, key, node, one_shot, op, params, phase, with_option};
-use autoexec_manifest::{Manifest, append_manifest, read_outline};
+use autoexec_e2e::guests::{guest, with_manifest, without_manifest};
 use serde_json::Value;
-
-/// A component that `cargo xtask guests` built.
-fn guest(name: &str) -> Vec<u8> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let directories = match std::env::var_os("AUTOEXEC_GUESTS") {
-        Some(directory) => vec![PathBuf::from(directory)],
-        None => vec![target.join("plugins/wasm"), target.join("guests/wasm")],
-    };
-    let found =
-        directories.iter().find_map(|directory| std::fs::read(directory.join(format!("{name}.wasm"))).ok());
-    found.unwrap_or_else(|| {
-        panic!("guest {name} is not built: run `cargo xtask guests` (looked in {directories:?})")
-    })
-}
 
 /// The hostile guest, asking for limits that are reached soon.
 fn hostile() -> Vec<u8> {
-    with_manifest(&guest("fixture/hostile"), |manifest| {
+    with_manifest(&guest("fixture/hostile").unwrap(), |manifest| {
         manifest.limits.time_seconds = Some(1);
         manifest.limits.memory_mib = Some(16);
         manifest.limits.log_kib = Some(64);
     })
-}
-
-/// The component with another manifest.
-fn with_manifest(component: &[u8], change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
-    let mut manifest = read_outline(component).unwrap().manifest;
-    change(&mut manifest);
-    let mut changed = without_manifest(component);
-    append_manifest(&mut changed, &manifest);
-    changed
-}
-
-/// The component as the compiler made it: the manifest's section stands at its end, where the build appends it.
-fn without_manifest(component: &[u8]) -> Vec<u8> {
-    let mut section = Vec::new();
-    append_manifest(&mut section, &read_outline(component).unwrap().manifest);
-    component.strip_suffix(section.as_slice()).expect("the manifest is the last section").to_vec()
+    .unwrap()
 }
 
 fn deed(number: u32, deed: &str) -> Value {
@@ -125,7 +90,7 @@ fn what_is_no_tool_is_refused_with_its_path() {
     for (bytes, words) in [
         (b"this is no component".to_vec(), "not a readable WebAssembly component"),
         (core, "a WebAssembly core module, not a component"),
-        (without_manifest(&guest("fixture/hostile")), "is not an autoexec tool"),
+        (without_manifest(&guest("fixture/hostile").unwrap()).unwrap(), "is not an autoexec tool"),
     ] {
         let params = params([one_shot([phase("A", "runner_target", [deed(1, "behave")])])]);
         let job = TestJob::new(params, &[node(71)]).unwrap();

@@ -3,40 +3,20 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as the tests do")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{key, node, one_shot, op, params, phase};
-use autoexec_manifest::{CapabilityRequest, Manifest, append_manifest, read_outline};
+use autoexec_e2e::guests::{guest, with_manifest};
+use autoexec_manifest::{CapabilityRequest, Manifest};
 use autoexec_supply::{SigningKey, sign, signature_path};
 use serde_json::Value;
 
 const HELLO: &str = "demo/hello";
 
-/// A component that `cargo xtask guests` built.
-fn guest(name: &str) -> Vec<u8> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let directories = match std::env::var_os("AUTOEXEC_GUESTS") {
-        Some(directory) => vec![PathBuf::from(directory)],
-        None => vec![target.join("plugins/wasm"), target.join("guests/wasm")],
-    };
-    let found =
-        directories.iter().find_map(|directory| fs::read(directory.join(format!("{name}.wasm"))).ok());
-    found.unwrap_or_else(|| {
-        panic!("guest {name} is not built: run `cargo xtask guests` (looked in {directories:?})")
-    })
-}
-
 /// The greeter with another manifest; it works as before.
 fn changed(change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
-    let component = guest(HELLO);
-    let mut manifest = read_outline(&component).unwrap().manifest;
-    let mut section = Vec::new();
-    append_manifest(&mut section, &manifest);
-    let mut bytes = component.strip_suffix(section.as_slice()).unwrap().to_vec();
-    change(&mut manifest);
-    append_manifest(&mut bytes, &manifest);
-    bytes
+    with_manifest(&guest(HELLO).unwrap(), change).unwrap()
 }
 
 fn asking_for_more(manifest: &mut Manifest) {
@@ -57,7 +37,7 @@ impl Site {
     fn new() -> Self {
         let params = params([one_shot([phase("A", "runner_target", [op(HELLO, "runner_target", 1)])])]);
         let job = TestJob::new(params, &[node(71)]).unwrap();
-        let component = job.install_component(HELLO, &guest(HELLO)).unwrap();
+        let component = job.install_component(HELLO, &guest(HELLO).unwrap()).unwrap();
         Self { job, key: SigningKey::generate().unwrap(), component }
     }
 
@@ -181,7 +161,7 @@ fn an_update_that_asks_for_more_is_refused_until_it_is_approved() {
     assert!(site.run(0).contains("Hello"));
 
     // Back to the first version: perhaps one with a hole.
-    site.install(&guest(HELLO));
+    site.install(&guest(HELLO).unwrap());
     assert!(site.run(1).contains("replaced by the older 0.1.0"));
     assert_eq!(site.tool(&["lock"]).0, 77);
 }
