@@ -141,11 +141,14 @@ async fn documents_have_the_shapes_of_the_contract() {
 async fn many_changes_become_few_requests_with_the_last_state() {
     let server = MongoDouble::start(None).unwrap();
     let runner = Runner::start(&server).await;
+    // The first request waits for its answer until all changes are made, whatever the machine does meanwhile.
+    server.hold_updates(true);
     for resource in 1..=300 {
         for status in [NodeStatus::Running, NodeStatus::Failed, NodeStatus::Running, NodeStatus::Succeed] {
             runner.save(&node(resource), status);
         }
     }
+    server.hold_updates(false);
     assert_eq!(runner.records.flush(SOON), 0);
     let stored = server.documents("_node_status");
     assert_eq!(stored.len(), 300);
@@ -155,15 +158,11 @@ async fn many_changes_become_few_requests_with_the_last_state() {
             .all(|found| found.get_document("data").unwrap().get_str("status").unwrap() == "succeed")
     );
     let requests = server.commands_of("update");
-    let written: usize =
-        requests.iter().map(|command| command.body.get_array("updates").unwrap().len()).sum();
-    // 1200 changes; how many fall into one round depends on the machine.
-    assert!(requests.len() < 300 && written < 1200, "{} requests, {written} documents", requests.len());
-    assert!(
-        requests.len() < written,
-        "{} requests, {written} documents: nothing was batched",
-        requests.len()
-    );
+    let sizes: Vec<usize> =
+        requests.iter().map(|command| command.body.get_array("updates").unwrap().len()).collect();
+    // 1200 changes: what was there when the first request went out, and all the rest.
+    assert!(sizes.len() <= 2 && sizes.iter().any(|size| *size > 10), "{sizes:?}");
+    assert!(sizes.iter().sum::<usize>() <= 600, "of a document only its last state is written: {sizes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,8 @@ struct State {
     commands: Vec<MongoCommand>,
     refuse_writes: Option<Refusal>,
     is_silent: bool,
+    /// Updates wait for their answer.
+    holds_updates: bool,
     /// Counts up with every opening and closing, so that an acceptor knows that it is not the present one.
     generation: u64,
     is_open: bool,
@@ -138,6 +140,12 @@ impl MongoDouble {
         self.shared.state().refuse_writes = refusal;
     }
 
+    /// Makes updates wait, or lets them go on: what comes meanwhile piles up behind them.
+    pub fn hold_updates(&self, hold: bool) {
+        self.shared.state().holds_updates = hold;
+        self.shared.changed.notify_all();
+    }
+
     /// Takes further requests and answers none of them.
     pub fn fall_silent(&self) {
         self.shared.state().is_silent = true;
@@ -153,6 +161,7 @@ impl MongoDouble {
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(state);
+        self.shared.changed.notify_all();
         // Wakes the acceptor, which closes the port.
         let _ = TcpStream::connect(self.address);
     }
@@ -231,6 +240,10 @@ fn serve(shared: &Shared, mut stream: &TcpStream) {
     while let Ok(Some(request)) = wire::read(&mut stream) {
         if shared.state().is_silent {
             continue;
+        }
+        if request.body.contains_key("update") {
+            let held = |state: &mut State| state.holds_updates && state.is_open;
+            drop(shared.changed.wait_while(shared.state(), held));
         }
         let reply = connection.answer(shared, &request.body);
         shared.changed.notify_all();
