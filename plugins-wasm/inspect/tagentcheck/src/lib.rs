@@ -3,13 +3,9 @@
 
 use std::time::Duration;
 
-use autoexec_sdk::target::Command;
-use autoexec_sdk::{Call, Reason, Tool, ToolResult, clock, job, log, options};
-use availability::{Precision, Record};
+use autoexec_sdk::{Call, Tool, ToolResult, clock, job, log, options};
+use availability::{Precision, Record, echo};
 use serde::Deserialize;
-
-/// What a healthy account says.
-const HEALTHY: &str = "HEALTH_OK";
 
 /// Options of tool.toml.
 #[derive(Debug, Deserialize)]
@@ -33,7 +29,7 @@ impl Tool for TagentCheck {
         let port = node.protocol_port.map(|port| format!(":{port}")).unwrap_or_default();
         log::info(format_args!("Try to connect to Tagent {}{port}.", node.host));
         let begin = clock::Instant::now();
-        let error = check(Duration::from_secs(call.options.timeout.into())).err();
+        let error = echo(Duration::from_secs(call.options.timeout.into())).err();
         let response_time = if error.is_none() { begin.elapsed() } else { Duration::ZERO };
         match &error {
             None => log::fine("Tagent logon succeed."),
@@ -44,16 +40,6 @@ impl Tool for TagentCheck {
         }
         Record { port: node.port, response_time, precision: Precision::Fine, error }.put_out()
     }
-}
-
-fn check(timeout: Duration) -> Result<(), String> {
-    let echo = Command::of(["echo", HEALTHY]).timeout(timeout);
-    let captured = echo.capture().map_err(|error| error.reason.explain().into_owned())?;
-    let said = captured.stdout_text();
-    if captured.ending.is_success() && said.trim() == HEALTHY {
-        return Ok(());
-    }
-    Err(format!("the agent's echo {} and said `{}`", captured.ending.explain(), said.trim()))
 }
 
 autoexec_sdk::export_tool!(TagentCheck);

@@ -2,11 +2,15 @@
 //!
 //! A check whose answer is no succeeds as a step: `inspect/genreport` turns the record into an alert.
 
+mod login;
+
 use std::time::Duration;
 
 use autoexec_sdk::job::{self, Node};
 use autoexec_sdk::{Outcome, ToolResult, output};
 use serde_json::{Value, json};
+
+pub use login::echo;
 
 /// How a response time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
