@@ -75,25 +75,22 @@ impl Address {
                 }
                 Err(error) => Ok(Err(error.reason.explain().into_owned())),
             },
-            Self::Url(url) => {
-                let request = Request { method: "GET".into(), url: url.clone(), body: None };
-                match Session::new(TRY).without_redirects().send(&request) {
-                    Ok(answer) if !matches!(answer.status, 200 | 302) => {
-                        Ok(Err(format!("the answer has the status {}", answer.status)))
-                    }
-                    Ok(answer) => match keyword
-                        .map(|keyword| first_match(&answer.text(), keyword).map(|m| m.is_some()))
-                    {
+            Self::Url(url) => match Session::new(TRY).without_redirects().send(&Request::get(url)) {
+                Ok(answer) if !matches!(answer.status, 200 | 302) => {
+                    Ok(Err(format!("the answer has the status {}", answer.status)))
+                }
+                Ok(answer) => {
+                    match keyword.map(|keyword| first_match(&answer.text(), keyword).map(|m| m.is_some())) {
                         None | Some(Ok(true)) => Ok(Ok(())),
                         Some(Ok(false)) => Ok(Err("the keyword is not in the answer".to_owned())),
                         Some(Err(error)) => Err(Failure::invalid_option("keyword", error.to_string())),
-                    },
-                    Err(reason @ (HttpError::Denied(_) | HttpError::InvalidUrl(_))) => {
-                        hopeless(reason.kind(), &reason.explain())
                     }
-                    Err(reason) => Ok(Err(reason.explain().into_owned())),
                 }
-            }
+                Err(reason @ (HttpError::Denied(_) | HttpError::InvalidUrl(_))) => {
+                    hopeless(reason.kind(), &reason.explain())
+                }
+                Err(reason) => Ok(Err(reason.explain().into_owned())),
+            },
         }
     }
 }

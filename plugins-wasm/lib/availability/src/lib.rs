@@ -47,18 +47,21 @@ impl Record {
             "PORT": self.port,
             "RESOURCE_ID": node.resource_id,
             "AVAILABILITY": i32::from(self.error.is_none()),
-            "RESPONSE_TIME": self.seconds(),
+            "RESPONSE_TIME": self.precision.seconds(self.response_time),
             "ERROR_MESSAGE": self.error.as_deref().unwrap_or_default(),
         })
     }
+}
 
-    fn seconds(&self) -> Value {
-        match self.precision {
-            Precision::Seconds => json!(self.response_time.as_secs()),
+impl Precision {
+    /// A response time as records have it.
+    pub fn seconds(self, time: Duration) -> Value {
+        match self {
+            Self::Seconds => json!(time.as_secs()),
             // Rounded by way of text, so that no digits of the binary form follow.
-            Precision::Fine => format!("{:.4}", self.response_time.as_secs_f64())
-                .parse::<f64>()
-                .map_or(Value::Null, Value::from),
+            Self::Fine => {
+                format!("{:.4}", time.as_secs_f64()).parse::<f64>().map_or(Value::Null, Value::from)
+            }
         }
     }
 }

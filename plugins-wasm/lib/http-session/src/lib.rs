@@ -6,6 +6,6 @@ mod request;
 mod sequence;
 mod session;
 
-pub use request::{Malformed, Request, shown};
+pub use request::{FORM, JSON, Malformed, Request, shown};
 pub use sequence::{Trouble, requests, run};
 pub use session::{Answer, Session};

@@ -11,7 +11,15 @@ pub struct Request {
     pub url: String,
     /// What is sent along.
     pub body: Option<String>,
+    /// How that is written.
+    pub content_type: Option<&'static str>,
 }
+
+/// The content type of JSON documents.
+pub const JSON: &str = "application/json";
+
+/// The content type of forms.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A text that is no request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +34,20 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 impl Request {
-    /// Reads `METHOD,URL[,BODY]`. The body is all that follows the second comma. A URL alone is asked with GET.
+    /// A request for a page.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self { method: "GET".to_owned(), url: url.into(), body: None, content_type: None }
+    }
+
+    /// Reads `METHOD,URL[,BODY]`. The body is all that follows the second comma: JSON where it begins like a document, a form
+    /// otherwise. A URL alone is asked with GET.
     ///
     /// # Errors
     /// There is no method or no URL.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let text = text.trim();
         if is_url(text) {
-            return Ok(Self { method: "GET".into(), url: text.into(), body: None });
+            return Ok(Self::get(text));
         }
         let mut parts = text.splitn(3, ',').map(str::trim);
         let method = parts.next().unwrap_or_default();
@@ -42,7 +56,12 @@ impl Request {
         if method.is_empty() || !method.chars().all(|c| c.is_ascii_alphabetic()) || url.is_empty() {
             return Err(Malformed(text.to_owned()));
         }
-        Ok(Self { method: method.to_ascii_uppercase(), url: url.to_owned(), body: body.map(str::to_owned) })
+        Ok(Self {
+            method: method.to_ascii_uppercase(),
+            url: url.to_owned(),
+            content_type: body.map(|body| if body.starts_with(['{', '[']) { JSON } else { FORM }),
+            body: body.map(str::to_owned),
+        })
     }
 
     /// Whether an answer with this status is a failure. Of a POST it is every status from 400 on; of others 401, 404 and
@@ -52,16 +71,6 @@ impl Request {
             "POST" => status >= 400,
             _ => matches!(status, 401 | 404) || status >= 500,
         }
-    }
-
-    /// How the body is sent: JSON where it is a document, a form otherwise.
-    pub(crate) fn content_type(&self) -> Option<&'static str> {
-        let body = self.body.as_deref()?.trim_start();
-        Some(if body.starts_with(['{', '[']) {
-            "application/json"
-        } else {
-            "application/x-www-form-urlencoded"
-        })
     }
 }
 
@@ -104,7 +113,8 @@ mod tests {
     use super::*;
 
     fn request(method: &str, url: &str, body: Option<&str>) -> Request {
-        Request { method: method.into(), url: url.into(), body: body.map(str::to_owned) }
+        let content_type = body.map(|_| JSON);
+        Request { method: method.into(), url: url.into(), body: body.map(str::to_owned), content_type }
     }
 
     #[test]

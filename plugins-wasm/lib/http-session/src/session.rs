@@ -71,7 +71,7 @@ impl Session {
             if let Some(cookies) = self.jar.header(&url) {
                 outgoing = outgoing.header("cookie", cookies);
             }
-            if let (Some(body), Some(kind)) = (body, request.content_type()) {
+            if let (Some(body), Some(kind)) = (body, request.content_type) {
                 outgoing = outgoing.header("content-type", kind).body(body.as_bytes());
             }
             let response = outgoing.send().map_err(|error| error.reason)?;
