@@ -5,7 +5,8 @@
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::filesystem as host;
 pub use crate::bindings::autoexec::tool::filesystem::{Entry, FileError};
-use crate::failure::{HostError, reasons};
+use crate::failure::{Failure, HostError, reasons};
+use crate::job;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::filesystem as host;
 
@@ -21,6 +22,32 @@ reasons!(FileError {
     FileError::NoSpace => crate::FailureKind::Other("no-space".into()), "no space or quota left";
     FileError::Other(why) => crate::FailureKind::Other("file".into()), why;
 });
+
+/// The variable that holds the path of the job's directory.
+const JOB_DIRECTORY: &str = "AUTOEXEC_WORK_PATH";
+
+/// The absolute path of one that is relative to the job's directory, as options of the type `file` hold them and as paths
+/// in jobs always were. An absolute path stays as it is.
+pub fn in_job(path: &str) -> Result<String, Failure> {
+    if path.starts_with('/') {
+        return Ok(path.to_owned());
+    }
+    let directory = job::variable(JOB_DIRECTORY).filter(|directory| directory.starts_with('/'));
+    let directory = directory.ok_or_else(|| {
+        Failure::other(
+            "no-job",
+            format!("{path} is relative to the job's directory, and there is no job here"),
+        )
+    })?;
+    Ok(format!("{}/{path}", directory.trim_end_matches('/')))
+}
+
+/// The directory where files belong that this step puts out: the server offers them for download. It need not exist yet.
+pub fn output_directory() -> Result<String, Failure> {
+    let (node, context) = (job::node(), job::context());
+    let port = node.port.map_or_else(String::new, |port| port.to_string());
+    in_job(&format!("output-op/{}-{port}-{}/{}", node.host, node.resource_id, context.operation_id))
+}
 
 /// Bytes read at once: well below the host's limit for one call.
 const CHUNK: u32 = 1 << 20;
@@ -120,4 +147,26 @@ pub fn set_modified(path: &str, modified: i64) -> Result<(), Error> {
 pub fn set_mode(path: &str, mode: u32) -> Result<(), Error> {
     host::set_mode(path, mode)
         .map_err(|reason| HostError::new(reason, format_args!("setting the permissions of {path}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn relative_paths_are_below_the_jobs_directory() {
+        let host = Host::new();
+        assert!(in_job("file/x").is_err());
+        assert_eq!(in_job("/srv/x").unwrap(), "/srv/x");
+        host.set_variable("AUTOEXEC_WORK_PATH", "/data/job/1/");
+        host.set_node(|node| {
+            node.host = "h".into();
+            node.port = None;
+            node.resource_id = 7;
+        });
+        host.set_context(|context| context.operation_id = "b/t_1".into());
+        assert_eq!(in_job("file/x").unwrap(), "/data/job/1/file/x");
+        assert_eq!(output_directory().unwrap(), "/data/job/1/output-op/h--7/b/t_1");
+    }
 }
