@@ -163,7 +163,7 @@ fn a_login_over_ssh_is_tried_with_the_nodes_account() {
         job.home.write("conf/config.ini", config + &identity).unwrap();
     }
     installed(&job, &["inspect/sshcheck", "deploy/inscheck"], LOGINS);
-    let code = if sshd.password().is_empty() { 0 } else { 1 };
+    let code = i32::from(!sshd.password().is_empty());
     job.expect(code, &["--firstfire"]).unwrap();
 
     let log = job.node_log("A", "127.0.0.1--71");
