@@ -41,6 +41,8 @@ pub enum Call {
     Register,
     /// Deletes the tools that were not part of an import.
     CleanUp,
+    /// Whatever a tool in the sandbox was allowed to call; its name stands below the path.
+    OfTool,
 }
 
 /// What may be done when it is not known whether the server acted on a request.
@@ -74,6 +76,7 @@ impl Call {
             Self::RunnerGroup => "/neatlogic/api/rest/deploy/runner/group/get/forautoexec",
             Self::Register => "/neatlogic/api/rest/autoexec/tool/register",
             Self::CleanUp => "/neatlogic/api/rest/autoexec/tool/batch/delete",
+            Self::OfTool => "/neatlogic/api/",
         }
     }
 
@@ -93,9 +96,10 @@ impl Call {
         )
     }
 
-    /// A lock request that was answered into the void may have queued us; everything else sets a state.
+    /// A lock request that was answered into the void may have queued us, and nobody knows what a tool's call does;
+    /// everything else sets a state.
     pub(crate) fn repeat(self) -> Repeat {
-        if self == Self::GlobalLock { Repeat::IfUnsent } else { Repeat::Always }
+        if matches!(self, Self::GlobalLock | Self::OfTool) { Repeat::IfUnsent } else { Repeat::Always }
     }
 
     fn name(self) -> &'static str {
@@ -118,6 +122,7 @@ impl Call {
             Self::RunnerGroup => "runner group",
             Self::Register => "register tool",
             Self::CleanUp => "clean up tools",
+            Self::OfTool => "call of a tool",
         }
     }
 }

@@ -140,9 +140,26 @@ impl ConsoleClient {
         self.exchange(&request).await.map_err(|error| self.clean(error))
     }
 
+    /// POSTs `body` to a path below that of `call`.
+    pub(crate) async fn post_below(
+        &self,
+        call: Call,
+        below: Arc<str>,
+        body: Map<String, Value>,
+    ) -> Result<Reply, ConsoleError> {
+        let request = Outgoing { below, ..Self::json(call, body) };
+        self.repeat(call, || self.exchange(&request)).await
+    }
+
     /// GETs a JSON reply.
     pub(crate) async fn get_json(&self, call: Call) -> Result<Reply, ConsoleError> {
-        let request = Outgoing { call, query: String::new(), body: None, length: Length::Bounded };
+        let request = Outgoing {
+            call,
+            below: Arc::default(),
+            query: String::new(),
+            body: None,
+            length: Length::Bounded,
+        };
         self.repeat(call, || self.exchange(&request)).await
     }
 
@@ -153,7 +170,7 @@ impl ConsoleClient {
         query: String,
         consume: impl Fn(Fetched) -> F,
     ) -> Result<T, ConsoleError> {
-        let request = Outgoing { call, query, body: None, length: Length::Unbounded };
+        let request = Outgoing { call, below: Arc::default(), query, body: None, length: Length::Unbounded };
         self.repeat(call, || async { consume(self.fetch(&request).await?).await }).await
     }
 
@@ -174,11 +191,17 @@ impl ConsoleClient {
 
     fn json(call: Call, body: Map<String, Value>) -> Outgoing {
         let text = Value::Object(body).to_string();
-        Outgoing { call, query: String::new(), body: Some(Bytes::from(text)), length: Length::Bounded }
+        Outgoing {
+            call,
+            below: Arc::default(),
+            query: String::new(),
+            body: Some(Bytes::from(text)),
+            length: Length::Bounded,
+        }
     }
 
     async fn exchange(&self, request: &Outgoing) -> Result<Reply, ConsoleError> {
-        let endpoint = self.endpoint(request.call);
+        let endpoint = self.endpoint(request.call).below(Arc::clone(&request.below));
         let response = self.wire.send(&endpoint, request, self.tenant_header()).await?;
         let status = response.status();
         if !status.is_success() {
@@ -189,7 +212,7 @@ impl ConsoleClient {
     }
 
     async fn fetch(&self, request: &Outgoing) -> Result<Fetched, ConsoleError> {
-        let endpoint = self.endpoint(request.call);
+        let endpoint = self.endpoint(request.call).below(Arc::clone(&request.below));
         let response = self.wire.send(&endpoint, request, self.tenant_header()).await?;
         match response.status() {
             StatusCode::OK => Ok(Fetched::Body(response)),

@@ -13,11 +13,17 @@ use crate::Call;
 pub struct Endpoint {
     base: Arc<str>,
     call: Call,
+    below: Arc<str>,
 }
 
 impl Endpoint {
     pub(crate) fn new(base: Arc<str>, call: Call) -> Self {
-        Self { base, call }
+        Self { base, call, below: Arc::default() }
+    }
+
+    /// The same with what stands below the call's path.
+    pub(crate) fn below(self, below: Arc<str>) -> Self {
+        Self { below, ..self }
     }
 
     /// Which call it was.
@@ -28,7 +34,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ({}{})", self.call, self.base, self.call.path())
+        write!(f, "`{}` ({}{}{})", self.call, self.base, self.call.path(), self.below)
     }
 }
 

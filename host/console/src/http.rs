@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +45,8 @@ pub(crate) enum Length {
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     pub(crate) call: Call,
+    /// What stands below the call's path; empty but for calls of tools.
+    pub(crate) below: Arc<str>,
     pub(crate) query: String,
     /// JSON; none for a GET.
     pub(crate) body: Option<Bytes>,
@@ -147,7 +150,7 @@ impl Wire {
     }
 
     fn url(&self, request: &Outgoing) -> Result<Url, ConsoleError> {
-        let mut text = format!("{}{}", self.base, request.call.path());
+        let mut text = format!("{}{}{}", self.base, request.call.path(), request.below);
         if !request.query.is_empty() {
             text.push('?');
             text.push_str(&request.query);

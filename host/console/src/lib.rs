@@ -27,9 +27,9 @@ mod wire;
 
 pub use call::Call;
 pub use calls::{
-    Account, AccountQuery, DeployIds, DeployNames, ExportedVariable, FileReply, Freshness, GlobalParameter,
-    JobStatusUpdate, MongoSource, NextGroup, NodeStatusUpdate, Nodes, NodesQuery, NodesScope, PeerState,
-    PhaseStatusUpdate, Registration, RoundEnded, Script, ScriptHeaders, ScriptQuery,
+    Account, AccountQuery, ApiPath, DeployIds, DeployNames, ExportedVariable, FileReply, Freshness,
+    GlobalParameter, JobStatusUpdate, MongoSource, NextGroup, NoApiPath, NodeStatusUpdate, Nodes, NodesQuery,
+    NodesScope, PeerState, PhaseStatusUpdate, Registration, RoundEnded, Script, ScriptHeaders, ScriptQuery,
 };
 pub use client::ConsoleClient;
 pub use error::{ConsoleError, Endpoint};

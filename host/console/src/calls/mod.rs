@@ -8,6 +8,7 @@ mod file;
 mod job;
 mod lock;
 mod nodes;
+mod of_tool;
 mod script;
 mod status;
 mod tool;
@@ -17,6 +18,7 @@ pub use deploy::{DeployIds, DeployNames};
 pub use file::FileReply;
 pub use job::{GlobalParameter, MongoSource, RoundEnded};
 pub use nodes::{Nodes, NodesQuery, NodesScope};
+pub use of_tool::{ApiPath, NoApiPath};
 pub use script::{Script, ScriptHeaders, ScriptQuery};
 pub use status::{
     ExportedVariable, JobStatusUpdate, NextGroup, NodeStatusUpdate, PeerState, PhaseStatusUpdate,

@@ -1,11 +1,11 @@
 //! Every call: path, headers, golden body, reply.
 
 use autoexec_console::{
-    AccountQuery, ConsoleClient, DeployNames, ExportedVariable, GlobalParameter, JobStatusUpdate, NextGroup,
-    PeerState, Registration, RoundEnded,
+    AccountQuery, ApiPath, ConsoleClient, ConsoleError, DeployNames, ExportedVariable, GlobalParameter,
+    JobStatusUpdate, NextGroup, PeerState, Registration, RoundEnded,
 };
 use autoexec_model::{GroupNo, JobStatus, NodeStatus, PhaseStatus, ResourceId, RunnerId};
-use autoexec_test_support::server::{Call, CallName, ConsoleDouble};
+use autoexec_test_support::server::{Call, CallName, ConsoleDouble, FailMode};
 use serde_json::{Value, json};
 
 use crate::setup::{TOKEN, at, client, job, node_update, phase, phase_update, server, settings};
@@ -344,4 +344,34 @@ async fn dev_mode_sends_nothing_of_column_d_and_all_of_the_rest() {
     client.deploy_ids(&names).await.unwrap();
     client.clean_up_tools(1).await.unwrap();
     assert_eq!(server.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn a_call_of_a_tool_goes_to_its_path_and_its_data_come_back() {
+    let server = server();
+    let path = ApiPath::new("rest/autoexec/job/status/get").unwrap();
+    server.set_reply(path.as_str(), json!({"status": "completed"}));
+    let parameters = json!({"jobId": "5", "名": "é"}).as_object().unwrap().clone();
+    let data = client(&server).call_of_tool(&path, parameters).await.unwrap();
+    assert_eq!(data, json!({"status": "completed"}));
+    let call = only(&server, CallName::Unknown);
+    assert_eq!(
+        (call.method.as_str(), call.path.as_str()),
+        ("POST", "/neatlogic/api/rest/autoexec/job/status/get")
+    );
+    assert_eq!(call.body, r#"{"jobId":"5","名":"é"}"#, "as the tool gave it, without passThroughEnv");
+}
+
+#[tokio::test]
+async fn a_call_of_a_tool_is_not_repeated_once_it_may_have_arrived() {
+    let server = server();
+    let path = ApiPath::new("rest/a/b").unwrap();
+    server.set_reply(path.as_str(), Value::Null);
+    server.fail(CallName::Unknown, FailMode::CloseConnection, Some(1));
+    let client = client(&server);
+    let error = client.call_of_tool(&path, serde_json::Map::new()).await.unwrap_err();
+    assert!(matches!(error, ConsoleError::Unreachable { sent: true, .. }), "{error:?}");
+    assert!(error.to_string().contains("/neatlogic/api/rest/a/b"), "{error}");
+    assert_eq!(server.calls().len(), 1);
+    assert_eq!(client.call_of_tool(&path, serde_json::Map::new()).await.unwrap(), Value::Null);
 }

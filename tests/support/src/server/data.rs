@@ -55,6 +55,7 @@ pub(super) struct Data {
     pub(super) runner_group: Option<Value>,
     pub(super) global_parameters: Option<HashSet<String>>,
     pub(super) failed_elsewhere: HashSet<String>,
+    pub(super) further: HashMap<String, Value>,
 }
 
 impl Data {
@@ -72,7 +73,7 @@ impl Data {
             CallName::GlobalLock => self.lock(call),
             CallName::DeployIds => known(self.deploy_ids.as_ref(), "no such system"),
             CallName::RunnerGroup => known(self.runner_group.as_ref(), "no runner group"),
-            CallName::Unknown => Answer::refuse(404, "no such interface"),
+            CallName::Unknown => self.further(call),
             CallName::PhaseStatus
             | CallName::NextGroup
             | CallName::RoundEnded
@@ -80,6 +81,15 @@ impl Data {
             | CallName::ExportVariable
             | CallName::Register
             | CallName::CleanUp => Answer::ok(None),
+        }
+    }
+
+    fn further(&self, call: &Call) -> Answer {
+        let name = call.path.strip_prefix("/neatlogic/api/").unwrap_or_default();
+        match self.further.get(name) {
+            Some(Value::Null) => Answer::ok(None),
+            Some(result) => Answer::ok(Some(result.clone())),
+            None => Answer::refuse(404, "no such interface"),
         }
     }
 
