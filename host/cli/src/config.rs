@@ -102,6 +102,8 @@ pub struct AutoexecConfig {
     pub shell_in_setenv: bool,
     /// `plugins.signatures` (ours): `warn` (default), `off` or `require`.
     pub signatures: Strictness,
+    /// `plugins.cafile` (ours): certificate authorities, PEM, that components trust besides the system's.
+    pub plugin_ca_file: Option<std::path::PathBuf>,
     /// `outbox.maxWaitSecs` (ours): how long a finished run waits for a server that is away.
     pub outbox_wait: Duration,
 }
@@ -161,6 +163,7 @@ impl Default for AutoexecConfig {
             live_shell: false,
             shell_in_setenv: false,
             signatures: Strictness::default(),
+            plugin_ca_file: None,
             outbox_wait: Duration::from_hours(1),
         }
     }
@@ -317,8 +320,21 @@ impl File<'_> {
             live_shell: self.live_shell()?,
             shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),
             signatures: self.signatures()?,
+            plugin_ca_file: self.plugin_ca_file()?,
             outbox_wait: self.seconds("outbox.maxWaitSecs")?.unwrap_or(default.outbox_wait),
         })
+    }
+
+    /// A file that can not be read would fail the first tool that speaks TLS, in the middle of a job.
+    fn plugin_ca_file(&self) -> Result<Option<std::path::PathBuf>, ConfigError> {
+        let key = "plugins.cafile";
+        let Some(path) = self.text("autoexec", key).map(std::path::PathBuf::from) else { return Ok(None) };
+        match std::fs::File::open(&path) {
+            Ok(_) => Ok(Some(path)),
+            Err(error) => {
+                Err(self.wrong("autoexec", key, format!("names a file that can not be read: {error}")))
+            }
+        }
     }
 
     fn db(&self, key: &SecretKey) -> Result<DbConfig, ConfigError> {

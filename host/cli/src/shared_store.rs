@@ -70,7 +70,8 @@ async fn connect_to(settings: MongoSettings, dev_mode: bool) -> Result<SharedSto
     }
 }
 
-fn configured(db: &DbConfig) -> MongoSettings {
+/// The database that the configuration names.
+pub(crate) fn configured(db: &DbConfig) -> MongoSettings {
     MongoSettings {
         username: db.username.clone(),
         password: db.password.clone(),

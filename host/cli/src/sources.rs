@@ -15,6 +15,7 @@ use autoexec_store::JobDir;
 const MAX_LINE: u64 = 16 * 1024 * 1024;
 
 /// Node files of the job directory, fetched from the server where there is one.
+#[derive(Clone)]
 pub(crate) struct NodeFiles {
     /// None when the files are given (`--nodesfile`, ad-hoc nodes, no server).
     pub(crate) client: Option<Arc<ConsoleClient>>,
@@ -58,7 +59,7 @@ impl NodeFiles {
     }
 
     /// The narrowest file that is there.
-    fn choose(&self, scope: &NodeScope) -> PathBuf {
+    pub(crate) fn choose(&self, scope: &NodeScope) -> PathBuf {
         if let Some(given) = &self.given {
             return given.clone();
         }

@@ -65,6 +65,9 @@ pub struct Confinement {
     pub execute: Vec<PathBuf>,
     /// Files and directories that may be read and changed.
     pub write: Vec<PathBuf>,
+    /// All TCP ports may be connected to and listened on, whatever the two lists say.
+    #[serde(default)]
+    pub any_tcp: bool,
     /// TCP ports that may be connected to, of any host.
     pub connect: Vec<u16>,
     /// TCP ports that may be listened on.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::documents::{DocumentQuery, Documents};
-use crate::lock::{GlobalLocks, LockIdentity, LockRequest, LockServer, LockSettings};
+use crate::lock::{GlobalLocks, LockIdentity, LockRequest, LockServer, LockSettings, ToolLocks};
 use crate::message::{Message, MessageError};
 use crate::socket::{Delivery, JobSocket, Sender, SocketError};
 
@@ -73,6 +73,11 @@ impl JobControl {
         };
         let listener = Mutex::new(Some(tokio::spawn(listener.run(stop.clone()))));
         Ok(Self { socket, locks, stop, listener })
+    }
+
+    /// The same locks for tools that run inside this process. Needs a tokio runtime.
+    pub fn tool_locks(&self) -> ToolLocks {
+        ToolLocks::new(Arc::clone(&self.locks))
     }
 
     /// Stops listening, removes the socket and gives the locks back (bounded by [`LockSettings::release_limit`]).

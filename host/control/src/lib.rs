@@ -16,6 +16,9 @@ pub mod stop;
 
 pub use control::{ControlSettings, JobControl, Notice};
 pub use documents::{DocumentQuery, Documents, MAX_DOCUMENTS, NoDocuments};
-pub use lock::{GlobalLocks, LockAnswer, LockId, LockIdentity, LockRequest, LockServer, LockSettings};
+pub use lock::{
+    GlobalLocks, LockAnswer, LockId, LockIdentity, LockMode, LockRequest, LockServer, LockSettings, NoLock,
+    ToolLock, ToolLocks,
+};
 pub use message::{Message, MessageError};
 pub use socket::{JobSocket, Sender, SocketError, plugin_address, remove_dead_sockets};

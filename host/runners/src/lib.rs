@@ -5,6 +5,7 @@
 //! target over all operations of the unit.
 
 mod bridge;
+mod capabilities;
 mod catalog;
 mod delivery;
 mod environment;
@@ -25,6 +26,7 @@ mod target_capability;
 mod unit;
 mod wasm;
 
+pub use capabilities::{Lent, PhaseNodes, Questions, Surroundings};
 pub use catalog::{Catalog, Found, Promises};
 pub use permits::SitePolicy;
 pub use scripts::{

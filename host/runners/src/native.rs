@@ -130,7 +130,8 @@ fn own_variable(name: &OsStr) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-fn support() -> Support {
+/// What this kernel can do, looked at once.
+pub(crate) fn support() -> Support {
     static SUPPORT: OnceLock<Support> = OnceLock::new();
     *SUPPORT.get_or_init(Support::of_this_kernel)
 }

@@ -1,7 +1,7 @@
 //! Values for the unit tests of this crate.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use autoexec_engine::ports::{OperationCall, UnitInfo};
@@ -15,7 +15,9 @@ use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 
+use crate::capabilities::Surroundings;
 use crate::permits::SitePolicy;
 use crate::scripts::InlineScripts;
 use crate::settings::{RunnerSettings, Shared, ToolRunners};
@@ -40,6 +42,21 @@ pub(crate) fn operation(name: &str, id: &str, interpreter: &str) -> Operation {
     value["interpreter"] = interpreter.into();
     operation_from(&value)
 }
+
+/// No server, database, locks, lists or persons.
+fn nothing_around() -> Surroundings {
+    Surroundings {
+        server: Err("no server".to_owned()),
+        documents: Err("no documents".to_owned()),
+        locks: Err("no locks".to_owned()),
+        nodes: Err("no lists".to_owned()),
+        questions: Err("no person".to_owned()),
+        runtime: RUNTIME.handle().clone(),
+    }
+}
+
+/// Samples are made with and without a runtime around them.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// A home with a job, and what its runners share.
 pub(crate) struct Sample {
@@ -67,6 +84,8 @@ impl Sample {
             )),
             supply: Arc::default(),
             compiled_cache: dir.path().join("cache"),
+            ca_bundle: None,
+            surroundings: nothing_around(),
         };
         let connector = SshConnector::new(SshSettings {
             connect_timeout: Duration::from_secs(30),
@@ -84,6 +103,7 @@ impl Sample {
         Self { shared: ToolRunners::new(settings, connector, agents, scripts).shared, dir }
     }
 
+    /// The directory of everything.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }

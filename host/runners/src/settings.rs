@@ -13,6 +13,7 @@ use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
 
+use crate::capabilities::Surroundings;
 use crate::catalog::{Catalog, Found, Promises};
 use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
@@ -46,6 +47,10 @@ pub struct RunnerSettings {
     pub supply: Arc<SiteSupply>,
     /// Directory of compiled components.
     pub compiled_cache: PathBuf,
+    /// Certificate authorities, PEM, that components trust besides the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// What is around the tools of the job.
+    pub surroundings: Surroundings,
 }
 
 /// Finds tools and makes unit runners.
@@ -69,7 +74,8 @@ impl Shared {
     pub(crate) fn sandbox(&self) -> Result<&Sandbox, String> {
         let made = self.sandbox.get_or_init(|| {
             let cache_dir = Some(self.settings.compiled_cache.clone());
-            let settings = SandboxSettings { cache_dir, ..SandboxSettings::default() };
+            let ca_bundle = self.settings.ca_bundle.clone();
+            let settings = SandboxSettings { cache_dir, ca_bundle, ..SandboxSettings::default() };
             Sandbox::new(settings).map_err(|error| error.to_string())
         });
         made.as_ref().map_err(Clone::clone)

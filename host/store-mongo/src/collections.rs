@@ -79,10 +79,21 @@ impl Collections {
         Ok(self.find(collection.name(), filter, fields, 1).await?.pop())
     }
 
-    /// Deletes all documents that match.
-    pub(crate) async fn delete(&self, collection: Collection, filter: Document) -> Result<(), MongoError> {
-        let collection = self.database.collection::<Document>(collection.name());
-        self.within(collection.delete_many(filter)).await.map(drop)
+    /// Deletes all documents that match; how many there were.
+    pub(crate) async fn delete(&self, collection: &str, filter: Document) -> Result<u64, MongoError> {
+        let collection = self.database.collection::<Document>(collection);
+        self.within(collection.delete_many(filter)).await.map(|deleted| deleted.deleted_count)
+    }
+
+    /// Replaces the first document that matches, or adds it.
+    pub(crate) async fn replace(
+        &self,
+        collection: &str,
+        filter: Document,
+        document: Document,
+    ) -> Result<(), MongoError> {
+        let collection = self.database.collection::<Document>(collection);
+        self.within(collection.replace_one(filter, document).upsert(true)).await.map(drop)
     }
 
     /// Writes a batch. Gives the documents that the server will never take.

@@ -88,6 +88,35 @@ impl Database {
         Ok(found.into_iter().map(object).collect())
     }
 
+    /// Replaces the first document of a collection that matches, or adds it.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn replace(
+        &self,
+        collection: &str,
+        condition: Map<String, Value>,
+        replacement: Map<String, Value>,
+    ) -> Result<(), MongoError> {
+        let (collections, name) = (self.collections.clone(), collection.to_owned());
+        let (filter, new) = (document(condition), document(replacement));
+        let replace = async move { collections.replace(&name, filter, new).await };
+        let task = self.thread.spawn(replace).ok_or_else(stopped)?;
+        task.await.map_err(|error| MongoError::failed(self.hosts(), error))?
+    }
+
+    /// Removes all documents of a collection that match; how many there were.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn remove(&self, collection: &str, condition: Map<String, Value>) -> Result<u64, MongoError> {
+        let (collections, name, filter) =
+            (self.collections.clone(), collection.to_owned(), document(condition));
+        let task =
+            self.thread.spawn(async move { collections.delete(&name, filter).await }).ok_or_else(stopped)?;
+        task.await.map_err(|error| MongoError::failed(self.hosts(), error))?
+    }
+
     /// Starts work on the driver's thread that nobody waits for.
     pub(crate) fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Without a thread nothing is connected, and the work has nothing to do.

@@ -269,7 +269,7 @@ impl NodeRecords for MongoRecords {
     fn clean_states(&self) -> Result<(), StoreError> {
         let (collections, filter) = (self.database.collections.clone(), doc! { "jobId": self.job.as_str() });
         self.database
-            .wait(async move { collections.delete(Collection::Status, filter).await })
+            .wait(async move { collections.delete(Collection::Status.name(), filter).await.map(drop) })
             .map_err(|error| unreadable("delete the statuses of the job", &error))?;
         self.files.clean_states()
     }

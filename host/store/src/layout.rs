@@ -176,6 +176,13 @@ impl JobDir {
         self.phase_logs(phase).join(format!("{node}.txt"))
     }
 
+    /// `log/<P>/<K>.txt.run.pipe`: the FIFO from which a question to a person is answered.
+    pub fn question_pipe(&self, phase: &PhaseName, node: &NodeKey) -> PathBuf {
+        let mut path = self.node_log(phase, node).into_os_string();
+        path.push(".run.pipe");
+        path.into()
+    }
+
     /// `log/<P>/<K>.hislog`: history of a node log.
     pub fn node_history(&self, phase: &PhaseName, node: &NodeKey) -> PathBuf {
         self.phase_logs(phase).join(format!("{node}.hislog"))

@@ -75,6 +75,11 @@ impl JobStore {
         Arc::clone(&self.records)
     }
 
+    /// The shared store, where there is one.
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.shared.as_ref().map(|shared| &shared.database)
+    }
+
     /// Where plugins search collected data.
     pub(super) fn documents(&self, home: &Home) -> Arc<dyn Documents> {
         match &self.shared {

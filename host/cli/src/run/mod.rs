@@ -6,6 +6,7 @@ mod limits;
 pub(crate) mod logging;
 pub(crate) mod outbox;
 mod request;
+mod surroundings;
 mod wiring;
 
 pub(crate) use input::{merged, runner_id, tenant_before_params};

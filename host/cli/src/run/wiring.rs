@@ -17,7 +17,7 @@ use autoexec_report::{
     Summary, SummaryTable, Terminal,
 };
 use autoexec_runners::{
-    InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, SiteSupply, ToolRunners,
+    InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, SiteSupply, Surroundings, ToolRunners,
 };
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
 use autoexec_transport::ssh::{HostKeyPolicy, HostRule, SshAuth, SshConnector, SshSettings};
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::input::Prepared;
 use super::job_store::JobStore;
-use super::{Face, outbox};
+use super::{Face, outbox, surroundings};
 use crate::CliError;
 use crate::config::HostKeys;
 use crate::script_source::ScriptSource;
@@ -61,12 +61,14 @@ pub(super) async fn run(
         _ => None,
     };
     let control = listen(home, &prepared, &store, &requests)?;
+    let surroundings = surroundings::gather(home, &prepared, &store, &control, &requests);
     let outbox_handle = outbox.as_ref().map(|outboxes| &outboxes.own);
     let Reporters { all: reporters, table, reader } = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let (face, reading_ends) = (prepared.request.face, asked_to_end.clone());
-    let mut outcome =
-        engine(home, prepared, control, store.records(), guards)?.run(reporters, receiver).await;
+    let mut outcome = engine(home, prepared, control, store.records(), (guards, surroundings))?
+        .run(reporters, receiver)
+        .await;
     store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
@@ -181,7 +183,7 @@ fn engine(
     prepared: Prepared,
     control: JobControl,
     records: Arc<dyn NodeRecords>,
-    guards: Guards,
+    (guards, surroundings): (Guards, Surroundings),
 ) -> Result<Engine, CliError> {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
@@ -206,6 +208,8 @@ fn engine(
             policy: guards.policy,
             supply: guards.supply,
             compiled_cache: home.compiled_tools(),
+            ca_bundle: config.autoexec.plugin_ca_file.clone(),
+            surroundings,
         },
         connector,
         TagentConnector::new(tagent_settings(&config)),

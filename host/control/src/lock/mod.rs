@@ -3,6 +3,7 @@
 //! A lock belongs to the process until the plugin gives it back; what is left at the end of the run is given back
 //! then ([`GlobalLocks::release_all`]).
 
+mod held;
 mod request;
 mod server;
 mod table;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::held::{LockMode, ToolLock, ToolLocks};
 use self::request::{Holder, LockAction};
 pub use self::request::{LockId, LockIdentity, LockRequest};
 use self::server::Grant;
@@ -81,6 +83,23 @@ impl LockAnswer {
     }
 }
 
+/// Why there is no lock.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoLock {
+    /// Somebody else had it all the time.
+    #[error("the lock did not become free within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// From here on no lock is given.
+    #[error("the job is ending")]
+    Ending,
+    /// Whoever asked is gone.
+    #[error("nobody waits for it any more")]
+    GivenUp,
+    /// The server did not give it.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// The locks of one process of a job.
 #[derive(Debug)]
 pub struct GlobalLocks {
@@ -124,52 +143,71 @@ impl GlobalLocks {
         if let Some(lock) = self.table.held_by(&holder) {
             return LockAnswer::held(&lock);
         }
-        let params = self.identity.complete(params);
-        match self.server.ask("lock", &params, None).await {
-            Ok(grant) if grant.waits => self.wait(&params, holder, grant.lock).await,
-            Ok(grant) => self.take(holder, grant).await,
+        match self.obtain(holder, params, self.settings.longest_wait, &CancellationToken::new()).await {
+            Ok(grant) => LockAnswer { reply: grant.reply, granted: Some(grant.lock) },
             Err(why) => LockAnswer::failed(&why.to_string()),
         }
     }
 
-    /// A lock that comes when the run is over goes straight back.
-    async fn take(&self, holder: Holder, grant: Grant) -> LockAnswer {
-        if self.closing.is_cancelled() {
-            self.give_back_once("unlock", &grant.lock).await;
-            return LockAnswer::failed("the job is ending");
+    /// Asks for a lock and waits for it, at most for `patience` and until `given_up`.
+    async fn obtain(
+        &self,
+        holder: Holder,
+        params: Map<String, Value>,
+        patience: Duration,
+        given_up: &CancellationToken,
+    ) -> Result<Grant, NoLock> {
+        let params = self.identity.complete(params);
+        match self.server.ask("lock", &params, None).await {
+            Ok(grant) if grant.waits => self.wait(&params, holder, grant.lock, patience, given_up).await,
+            Ok(grant) => self.take(holder, grant).await,
+            Err(why) => Err(NoLock::Refused(why.to_string())),
         }
-        self.table.take(holder, grant.lock.clone());
-        LockAnswer { reply: grant.reply, granted: Some(grant.lock) }
     }
 
-    async fn wait(&self, params: &Map<String, Value>, holder: Holder, lock: LockId) -> LockAnswer {
+    /// A lock that comes when the run is over goes straight back.
+    async fn take(&self, holder: Holder, grant: Grant) -> Result<Grant, NoLock> {
+        if self.closing.is_cancelled() {
+            self.give_back_once("unlock", &grant.lock).await;
+            return Err(NoLock::Ending);
+        }
+        self.table.take(holder, grant.lock.clone());
+        Ok(grant)
+    }
+
+    async fn wait(
+        &self,
+        params: &Map<String, Value>,
+        holder: Holder,
+        lock: LockId,
+        patience: Duration,
+        given_up: &CancellationToken,
+    ) -> Result<Grant, NoLock> {
         let waiter = self.table.wait_for(&lock);
-        let deadline = Instant::now() + self.settings.longest_wait;
+        let deadline = Instant::now() + patience;
         let mut pause = self.settings.first_wait;
         let why = loop {
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => break "the job is ending".to_owned(),
+                () = self.closing.cancelled() => break NoLock::Ending,
+                () = given_up.cancelled() => break NoLock::GivenUp,
                 () = waiter.notified() => {}
                 () = sleep_until(deadline.min(Instant::now() + pause)) => {}
             }
             if Instant::now() >= deadline {
-                break format!(
-                    "the lock did not become free within {} s",
-                    self.settings.longest_wait.as_secs()
-                );
+                break NoLock::TimedOut(patience);
             }
             pause = self.settings.next_wait;
             match self.server.ask("retry", params, Some(&lock)).await {
                 Ok(grant) if grant.waits => {}
                 Ok(grant) => return self.take(holder, grant).await,
                 Err(why) if why.is_passing() => {}
-                Err(why) => break why.to_string(),
+                Err(why) => break NoLock::Refused(why.to_string()),
             }
         };
         drop(waiter);
         self.give_back_once("cancel", &lock).await;
-        LockAnswer::failed(&why)
+        Err(why)
     }
 
     async fn give_back_for(&self, request: LockRequest) -> LockAnswer {
@@ -180,23 +218,36 @@ impl GlobalLocks {
                 "`lockParams.lockId` is missing, and no lock is held for these lockParams",
             );
         };
+        match self.give_back(action, params, &lock).await {
+            Ok(reply) => LockAnswer::told(reply),
+            Err(why) => LockAnswer::failed(&why),
+        }
+    }
+
+    /// Gives a lock back, and tries again while the server is away.
+    async fn give_back(
+        &self,
+        action: LockAction,
+        params: Map<String, Value>,
+        lock: &LockId,
+    ) -> Result<Map<String, Value>, String> {
         let params = self.identity.complete(params);
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.server.give_back(action.as_str(), params.clone(), &lock).await {
+            match self.server.give_back(action.as_str(), params.clone(), lock).await {
                 Ok(reply) => {
-                    self.table.forget(&lock);
-                    return LockAnswer::told(reply);
+                    self.table.forget(lock);
+                    return Ok(reply);
                 }
                 Err(why) if !passes(&why) || attempt >= self.settings.unlock_attempts => {
-                    return LockAnswer::failed(&why.to_string());
+                    return Err(why.to_string());
                 }
                 Err(_) => {}
             }
             tokio::select! {
                 // It is still in the table: the release at the end takes it over.
-                () = self.closing.cancelled() => return LockAnswer::failed("the job is ending"),
+                () = self.closing.cancelled() => return Err("the job is ending".to_owned()),
                 () = sleep(self.settings.unlock_pause) => {}
             }
         }

@@ -30,6 +30,10 @@ impl Table {
         self.inner.lock().held.get(holder).cloned()
     }
 
+    pub(super) fn is_held(&self, lock: &LockId) -> bool {
+        self.inner.lock().held.values().any(|held| held == lock)
+    }
+
     pub(super) fn take(&self, holder: Holder, lock: LockId) {
         self.inner.lock().held.insert(holder, lock);
     }

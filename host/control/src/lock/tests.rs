@@ -223,3 +223,71 @@ async fn devmode_grants_everything_and_asks_nobody() {
     }
     assert_eq!(locks.release_all().await, Vec::<String>::new());
 }
+
+fn tool_locks(double: &ConsoleDouble, settings: LockSettings) -> (Arc<GlobalLocks>, ToolLocks) {
+    let locks = locks(double, settings);
+    (Arc::clone(&locks), ToolLocks::new(locks))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tools_lock_is_given_back_when_it_is_dropped() {
+    let double = double();
+    double.set_lock_reply("lock", json!({"lockId": 9001, "wait": 0}));
+    double.set_lock_reply("unlock", json!({"lockId": 9001}));
+    let (locks, tools) = tool_locks(&double, settings());
+    let held = tools.acquire("11/22/workspace", LockMode::Write, SOON).await.unwrap();
+    let body = double.calls_of(CallName::GlobalLock)[0].json();
+    assert_eq!(
+        (&body["lockOwner"], &body["lockTarget"], &body["lockMode"], &body["jobId"], &body["execId"]),
+        (&json!("11/22"), &json!("workspace"), &json!("write"), &json!("77"), &json!("900"))
+    );
+    drop(held);
+    wait_until_asked(&double, "unlock");
+    assert_eq!(locks.release_all().await, Vec::<String>::new());
+    assert_eq!(asked(&double), ["lock", "unlock"], "once");
+    let late = tools.acquire("x", LockMode::Read, SOON).await;
+    assert!(matches!(late, Err(NoLock::Ending)), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_calls_of_one_process_are_two_holders() {
+    let double = double();
+    double.set_lock_reply("lock", json!({"lockId": 9001, "wait": 0}));
+    double.set_lock_reply("unlock", json!({"lockId": 9001}));
+    let (_locks, tools) = tool_locks(&double, settings());
+    let _one = tools.acquire("build-a", LockMode::Write, SOON).await.unwrap();
+    let _other = tools.acquire("build-a", LockMode::Write, SOON).await.unwrap();
+    let bodies: Vec<Value> = double.calls_of(CallName::GlobalLock).iter().map(Call::json).collect();
+    assert_eq!(bodies.len(), 2, "the server is asked for each");
+    assert_ne!(bodies[0]["pid"], bodies[1]["pid"]);
+    assert_eq!((&bodies[0]["lockOwner"], &bodies[0]["lockTarget"]), (&json!("autoexec"), &json!("build-a")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_does_not_wait_any_longer_is_taken_out_of_the_queue() {
+    let double = double();
+    double.set_lock_reply("lock", json!({"lockId": 9001, "wait": 1}));
+    double.set_lock_reply("cancel", json!({}));
+    let (_locks, tools) = tool_locks(&double, settings());
+    let late = tools.acquire("x", LockMode::Write, MILLIS).await;
+    assert!(matches!(late, Err(NoLock::TimedOut(_))), "{late:?}");
+    assert_eq!(asked(&double), ["lock", "cancel"]);
+
+    let waiting = tokio::spawn(async move { tools.acquire("x", LockMode::Write, SOON).await.map(drop) });
+    double.wait_for(|calls| actions(calls).len() == 3, SOON).unwrap();
+    waiting.abort();
+    double.wait_for(|calls| actions(calls).len() == 4, SOON).unwrap();
+    assert_eq!(asked(&double)[2..], ["lock", "cancel"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tools_lock_that_is_still_held_goes_back_at_the_end_of_the_run() {
+    let double = double();
+    double.set_lock_reply("lock", json!({"lockId": 9001, "wait": 0}));
+    double.set_lock_reply("unlock", json!({"lockId": 9001}));
+    let (locks, tools) = tool_locks(&double, settings());
+    let held = tools.acquire("x", LockMode::Write, SOON).await.unwrap();
+    assert_eq!(locks.release_all().await, Vec::<String>::new());
+    drop(held);
+    assert_eq!(asked(&double), ["lock", "unlock"]);
+}

@@ -25,7 +25,27 @@ pub(super) struct Started {
     pub(super) output: Receiver,
 }
 
+/// A process whose three streams are apart.
+pub(super) struct Apart {
+    pub(super) child: Child,
+    pub(super) group: Group,
+    pub(super) stdin: PipeWriter,
+    pub(super) stdout: Receiver,
+    pub(super) stderr: Receiver,
+}
+
 pub(super) async fn start(spec: &ProcessSpec) -> Result<Started, ProcessError> {
+    patiently(spec, try_start).await
+}
+
+pub(super) async fn start_apart(spec: &ProcessSpec) -> Result<Apart, ProcessError> {
+    patiently(spec, try_start_apart).await
+}
+
+async fn patiently<T>(
+    spec: &ProcessSpec,
+    try_start: impl Fn(&ProcessSpec) -> io::Result<T>,
+) -> Result<T, ProcessError> {
     for _ in 1..BUSY_TRIES {
         match try_start(spec) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
@@ -43,13 +63,37 @@ fn try_start(spec: &ProcessSpec) -> io::Result<Started> {
     let (stdin_read, stdin) = io::pipe()?;
     let (output, stdout) = io::pipe()?;
     let stderr = stdout.try_clone()?;
-    let mut command = Command::new(&spec.program);
-    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.cwd).process_group(0);
+    let mut command = command(spec);
     command.stdin(Stdio::from(stdin_read)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
     let output = Receiver::from_owned_fd(output.into())?;
+    let (child, group) = spawn(&mut command)?;
+    Ok(Started { child, group, stdin, output })
+}
+
+fn try_start_apart(spec: &ProcessSpec) -> io::Result<Apart> {
+    let (stdin_read, stdin) = io::pipe()?;
+    let (stdout, stdout_write) = io::pipe()?;
+    let (stderr, stderr_write) = io::pipe()?;
+    let mut command = command(spec);
+    command
+        .stdin(Stdio::from(stdin_read))
+        .stdout(Stdio::from(stdout_write))
+        .stderr(Stdio::from(stderr_write));
+    let (stdout, stderr) = (Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?);
+    let (child, group) = spawn(&mut command)?;
+    Ok(Apart { child, group, stdin, stdout, stderr })
+}
+
+fn command(spec: &ProcessSpec) -> Command {
+    let mut command = Command::new(&spec.program);
+    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.cwd).process_group(0);
+    command
+}
+
+fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     let child = command.spawn()?;
     let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
-    Ok(Started { child, group: Group::led_by(pid)?, stdin, output })
+    Ok((child, Group::led_by(pid)?))
 }
 
 fn explain(spec: &ProcessSpec, source: io::Error) -> ProcessError {

@@ -4,6 +4,7 @@
 //! their order is kept (plugin contract §8.3). Unlike the replaced system it leads its own process group, because
 //! signalling only the direct child left grandchildren behind (defect 57).
 
+mod capture;
 mod error;
 mod group;
 mod launch;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use capture::{CapturedEnd, capture};
 pub use error::ProcessError;
 use group::{Group, Output};
 

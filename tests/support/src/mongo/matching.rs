@@ -74,8 +74,13 @@ pub(super) fn project(document: &Document, projection: &Document) -> Document {
     document.iter().filter(|(key, _)| keeps(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Applies an update; only `$set` is known.
+/// Applies an update: a whole document in the place of the old one, or operators, of which only `$set` is known.
 pub(super) fn update(document: &mut Document, update: &Document) -> Result<(), String> {
+    if update.keys().next().is_none_or(|first| !first.starts_with('$')) {
+        document.retain(|key, _| key == "_id");
+        document.extend(update.clone());
+        return Ok(());
+    }
     for (operator, fields) in update {
         let ("$set", Bson::Document(fields)) = (operator.as_str(), fields) else {
             return Err(format!("unknown modifier: {operator}"));
