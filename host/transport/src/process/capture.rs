@@ -50,7 +50,7 @@ pub async fn capture(
             () = stop.reached(StopLevel::Terminate) => Ok(false),
             () = budget.exceeded() => Ok(false),
             // It may end without having read all of its input.
-            () = feed(stdin, input) => std::future::pending().await,
+            never = async { feed(stdin, input).await; std::future::pending().await } => never,
         }
     };
     let mut stopped = None;

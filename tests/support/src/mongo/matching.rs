@@ -77,8 +77,8 @@ pub(super) fn project(document: &Document, projection: &Document) -> Document {
 /// Applies an update: a whole document in the place of the old one, or operators, of which only `$set` is known.
 pub(super) fn update(document: &mut Document, update: &Document) -> Result<(), String> {
     if update.keys().next().is_none_or(|first| !first.starts_with('$')) {
-        document.retain(|key, _| key == "_id");
-        document.extend(update.clone());
+        let id = document.remove("_id");
+        *document = id.into_iter().map(|id| ("_id".to_owned(), id)).chain(update.clone()).collect();
         return Ok(());
     }
     for (operator, fields) in update {

@@ -1,0 +1,107 @@
+//! `documents`: collected data in MongoDB.
+
+use autoexec_e2e::TestJob;
+use autoexec_e2e::guests::guest;
+use autoexec_manifest::{OptionType, append_manifest, read_outline};
+use autoexec_test_support::mongo::{MongoDouble, MongoUser};
+use bson::doc;
+use serde_json::{Value, json};
+
+use super::{answer, assert_denied, everything, log, uses};
+
+const GRANT: &str = "documents = { read = [\"COLLECT_*\"], write = [\"COLLECT_OS\"] }\n";
+
+fn steps() -> Vec<Value> {
+    let step = |number, what, text| {
+        uses(number, &[("what", what), ("subject", "COLLECT_OS"), ("text", text), ("port", "443")])
+    };
+    vec![
+        step(1, "save", "a"),
+        step(2, "save", "b"),
+        step(3, "save", "a"),
+        step(4, "documents", ""),
+        step(5, "forget", "b"),
+    ]
+}
+
+fn user() -> MongoUser {
+    MongoUser { name: "autoexec".to_owned(), password: "m0ngo-Pa55".to_owned() }
+}
+
+fn announce(job: &TestJob, mongo: &MongoDouble) {
+    let MongoUser { name, password } = user();
+    job.server
+        .set_mongo(json!({"host": mongo.address().to_string(), "database": "autoexec", "username": name,
+        "passwordPlain": password, "option": "authSource=admin&serverSelectionTimeoutMS=3000"}));
+}
+
+#[test]
+fn documents_are_saved_found_and_removed() {
+    let mongo = MongoDouble::start(Some(user())).unwrap();
+    mongo.insert("COLLECT_OS", doc! { "key": "a", "old": true });
+    let job = everything(steps(), GRANT);
+    announce(&job, &mongo);
+    job.expect(0, &["--firstfire"]).unwrap();
+    let saved = |key: &str| json!({"key": key, "port": 443});
+    assert_eq!(answer(&job, 4), json!([saved("a"), saved("b")]), "replaced as a whole, and added");
+    assert_eq!(answer(&job, 5), 1);
+    let left = mongo.documents("COLLECT_OS");
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].get_str("key").unwrap(), "a");
+}
+
+#[test]
+fn without_a_store_the_log_says_how_to_configure_one() {
+    let job = everything(steps(), GRANT);
+    job.expect(1, &["--firstfire"]).unwrap();
+    let log = log(&job);
+    for words in ["has no document store", "db.url", "conf/config.ini", "there is no document store here"] {
+        assert!(log.contains(words), "no `{words}` in:\n{log}");
+    }
+}
+
+/// The fixture with the options in its manifest that a job file has to name.
+fn described() -> Vec<u8> {
+    let component = guest(super::EVERYTHING).unwrap();
+    let mut manifest = read_outline(&component).unwrap().manifest;
+    let mut section = Vec::new();
+    append_manifest(&mut section, &manifest);
+    let mut bytes = component.strip_suffix(section.as_slice()).unwrap().to_vec();
+    for name in ["what", "subject", "text"] {
+        let mut option = manifest.descriptor.option[0].clone();
+        (option.opt, option.option_type) = (name.to_owned(), OptionType::Text);
+        manifest.descriptor.option.push(option);
+    }
+    append_manifest(&mut bytes, &manifest);
+    bytes
+}
+
+#[test]
+fn a_run_from_files_uses_the_database_of_the_configuration() {
+    let mongo = MongoDouble::start(None).unwrap();
+    let job = everything(Vec::new(), GRANT);
+    job.install_component(super::EVERYTHING, &described()).unwrap();
+    job.home
+        .write("conf/config.ini", format!("[autoexec]\ndb.url = {}\ndb.name = collected\n", mongo.url()))
+        .unwrap();
+    let step = "{tool: fixture/everything, id: s, with: {what: save, subject: COLLECT_OS, text: a}}";
+    job.home
+        .write("job.yaml", format!("name: j\nphases:\n- {{name: p, on: runner, steps: [{step}]}}\n"))
+        .unwrap();
+    let output = job.home.autoexec(["run", "job.yaml"]).unwrap().output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(mongo.documents("COLLECT_OS").len(), 1);
+    assert!(mongo.documents("_node_status").is_empty(), "its records stay in files");
+}
+
+#[test]
+fn a_collection_that_is_not_granted_is_not_touched() {
+    let mongo = MongoDouble::start(Some(user())).unwrap();
+    let job = everything(steps(), "documents = { read = [\"COLLECT_*\"] }\n");
+    announce(&job, &mongo);
+    job.expect(1, &["--firstfire"]).unwrap();
+    assert!(mongo.documents("COLLECT_OS").is_empty());
+    assert_denied(&job, "documents", "documents = { write = [\"COLLECT_OS\"] }");
+}
