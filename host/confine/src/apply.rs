@@ -136,10 +136,8 @@ fn restrict(confinement: &Confinement) -> Result<(), ConfineError> {
         // What `Support::is_full` promises must be there; the rest is taken where it is.
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V3))?;
-    let ruleset = match confinement.any_tcp {
-        true => ruleset,
-        false => ruleset.handle_access(AccessNet::from_all(ABI::V4))?,
-    };
+    let ruleset =
+        if confinement.any_tcp { ruleset } else { ruleset.handle_access(AccessNet::from_all(ABI::V4))? };
     let ruleset = ruleset
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V5))?
@@ -149,12 +147,11 @@ fn restrict(confinement: &Confinement) -> Result<(), ConfineError> {
         .add_rules(path_beneath_rules(&confinement.read, read))?
         .add_rules(path_beneath_rules(&confinement.execute, read | AccessFs::Execute))?
         .add_rules(path_beneath_rules(&confinement.write, read | write))?;
-    let ruleset = match confinement.any_tcp {
-        true => ruleset,
-        false => {
-            let ruleset = ports(ruleset, &confinement.connect, AccessNet::ConnectTcp)?;
-            ports(ruleset, &confinement.bind, AccessNet::BindTcp)?
-        }
+    let ruleset = if confinement.any_tcp {
+        ruleset
+    } else {
+        let ruleset = ports(ruleset, &confinement.connect, AccessNet::ConnectTcp)?;
+        ports(ruleset, &confinement.bind, AccessNet::BindTcp)?
     };
     // Sets no-new-privileges, too.
     let status = ruleset.restrict_self()?;

@@ -131,19 +131,14 @@ impl ProgramHost for Programs {
         });
         // It outlives this future, which may be dropped at any moment: what was started is stopped politely and waited for.
         let mut running = self.runtime.spawn(running);
-        let ended = match time {
-            None => (&mut running).await,
-            Some(time) => match timeout(time, &mut running).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    stop.0.raise(StopLevel::Terminate);
-                    return running
-                        .await
-                        .map_or_else(|error| Err(lost(&error)), |_| Err(ProgramError::TimedOut));
-                }
-            },
+        let Some(time) = time else {
+            return completed(running.await.map_err(|error| lost(&error))?, limit);
         };
-        completed(ended.map_err(|error| lost(&error))?, limit)
+        if let Ok(ended) = timeout(time, &mut running).await {
+            return completed(ended.map_err(|error| lost(&error))?, limit);
+        }
+        stop.0.raise(StopLevel::Terminate);
+        running.await.map_or_else(|error| Err(lost(&error)), |_| Err(ProgramError::TimedOut))
     }
 }
 
