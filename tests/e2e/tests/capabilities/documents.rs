@@ -1,8 +1,8 @@
 //! `documents`: collected data in MongoDB.
 
 use autoexec_e2e::TestJob;
-use autoexec_e2e::guests::guest;
-use autoexec_manifest::{OptionType, append_manifest, read_outline};
+use autoexec_e2e::guests::{guest, with_manifest};
+use autoexec_manifest::{Manifest, OptionType};
 use autoexec_test_support::mongo::{MongoDouble, MongoUser};
 use bson::doc;
 use serde_json::{Value, json};
@@ -62,18 +62,14 @@ fn without_a_store_the_log_says_how_to_configure_one() {
 
 /// The fixture with the options in its manifest that a job file has to name.
 fn described() -> Vec<u8> {
-    let component = guest(super::EVERYTHING).unwrap();
-    let mut manifest = read_outline(&component).unwrap().manifest;
-    let mut section = Vec::new();
-    append_manifest(&mut section, &manifest);
-    let mut bytes = component.strip_suffix(section.as_slice()).unwrap().to_vec();
-    for name in ["what", "subject", "text"] {
-        let mut option = manifest.descriptor.option[0].clone();
-        (option.opt, option.option_type) = (name.to_owned(), OptionType::Text);
-        manifest.descriptor.option.push(option);
-    }
-    append_manifest(&mut bytes, &manifest);
-    bytes
+    let describe = |manifest: &mut Manifest| {
+        for name in ["what", "subject", "text"] {
+            let mut option = manifest.descriptor.option[0].clone();
+            (option.opt, option.option_type) = (name.to_owned(), OptionType::Text);
+            manifest.descriptor.option.push(option);
+        }
+    };
+    with_manifest(&guest(super::EVERYTHING).unwrap(), describe).unwrap()
 }
 
 #[test]

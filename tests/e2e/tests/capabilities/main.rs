@@ -11,8 +11,8 @@ mod program;
 mod secrets;
 mod server;
 
-use autoexec_e2e::build::{node, one_shot, op, params, phase, with_option, with_output};
 use autoexec_e2e::TestJob;
+use autoexec_e2e::build::{node, one_shot, op, params, phase, with_option, with_output};
 use autoexec_e2e::guests::guest;
 use serde_json::Value;
 

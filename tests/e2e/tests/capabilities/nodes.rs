@@ -1,7 +1,7 @@
 //! `job-nodes`: the lists that the phases run on.
 
-use autoexec_e2e::build::{key, node, node_file, one_shot, op, params, phase, with_option, with_output};
 use autoexec_e2e::TestJob;
+use autoexec_e2e::build::{key, node, node_file, one_shot, op, params, phase, with_option, with_output};
 use autoexec_e2e::guests::guest;
 use autoexec_test_support::server::Scope;
 use serde_json::{Value, json};
