@@ -320,3 +320,33 @@ fn an_audit_finds_tools_that_ask_for_more_or_less_than_they_use() {
         assert!(found, "{kind} {about}: {text}");
     }
 }
+
+/// The file that a site copies, `docs/examples/built-in-tools.toml`: what it leaves to the site stands in it by name.
+#[test]
+fn the_shipped_policy_gives_each_built_in_tool_what_it_asks_for() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/built-in-tools.toml");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    let probing = Probing::with_policy(&[], &text);
+    let tools = autoexec_e2e::guests::tools().unwrap();
+    for name in &tools {
+        probing.job.install_component(name, &guest(name).unwrap()).unwrap();
+    }
+    let (code, checked) = command(&probing, &["check"]);
+    assert_eq!(code, Some(0), "{checked}");
+    let (_, text_of_audit) = command(&probing, &["audit", "--output", "json", "--fail-on", "never"]);
+    let audit: Value = serde_json::from_str(&text_of_audit).unwrap();
+    let audited = audit["tools"].as_array().unwrap();
+    assert!(audited.len() >= tools.len(), "{text_of_audit}");
+    let left_to_the_site: String =
+        text.split("\n\n").filter(|part| part.starts_with("# Needs the site's hosts:")).collect();
+    let mut missing = Vec::new();
+    for tool in audited.iter().filter(|tool| tool["tool"] != PROBER) {
+        let name = tool["tool"].as_str().unwrap();
+        for asked in tool["capabilities"].as_array().unwrap() {
+            if asked["decision"] != "allowed" && !left_to_the_site.contains(name) {
+                missing.push(format!("{name}: {}", asked["capability"]));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/examples/built-in-tools.toml does not name them: {missing:?}");
+}
