@@ -14,6 +14,7 @@ mod document;
 mod job;
 mod machine;
 mod native;
+mod sandbox;
 mod series;
 mod ssh;
 mod startup;
@@ -32,6 +33,9 @@ pub(crate) struct Options {
     /// Measure this program instead of building one.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Measure the sandbox with this build of its example `measure` instead of building one.
+    #[arg(long, value_name = "FILE")]
+    sandbox_program: Option<PathBuf>,
     /// Numbers of SSH nodes, for the topic `ssh`.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 300], value_parser = clap::value_parser!(u32).range(1..=2000))]
     nodes: Vec<u32>,
@@ -49,6 +53,8 @@ enum Topic {
     Startup,
     /// 1,000 nodes, one operation in the sandbox each.
     Wasm,
+    /// The sandbox by itself: calls beside processes, memory, what its checks cost.
+    Sandbox,
     /// 1,000 nodes, one native program each, beside xargs.
     Native,
     /// SSH nodes with one and five operations each, beside the ssh client, Ansible, pyinfra and parallel-ssh.
@@ -75,6 +81,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let tables = match topic {
             Topic::Startup => vec![startup::measure(&home, runs)?.to_string()],
             Topic::Wasm => vec![wasm::measure(&home, runs)?.to_string()],
+            Topic::Sandbox => {
+                let sizes = sandbox::Sizes::new(options.quick);
+                vec![sandbox::measure(options.sandbox_program.as_ref(), &sizes)?.to_string()]
+            }
             Topic::Native => vec![native::measure(&home, runs)?.to_string()],
             Topic::Ssh => vec![ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string()],
             Topic::Author => vec![author::measure(&home, runs)?.to_string()],
