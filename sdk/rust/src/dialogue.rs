@@ -32,7 +32,18 @@ pub enum Pattern {
     Text(String),
     /// A prompt: the last line, without blanks at its end, ends with one of these characters, and nothing follows.
     Prompt(Vec<char>),
+    /// A prompt as above of a device with this name: the name begins the line, behind brackets and marks as in
+    /// `<name>`, `[~name]` or `name(config)#`. Learned with [`Dialogue::learn_prompt`].
+    NamedPrompt {
+        /// The device's name.
+        name: String,
+        /// Characters that a prompt ends with.
+        ends: Vec<char>,
+    },
 }
+
+/// What may stand in front of a device's name in its prompt.
+const BEFORE_NAME: [char; 8] = ['<', '[', '(', '{', '~', '*', '@', ' '];
 
 impl Pattern {
     /// The prompts of most network devices and shells: `>`, `#`, `$`, `%` and `]`.
@@ -45,10 +56,16 @@ impl Pattern {
         match self {
             Self::Text(wanted) => text.find(wanted.as_str()).map(|at| (at, at + wanted.len())),
             Self::Prompt(ends) => {
-                let start = text.rfind('\n').map_or(0, |at| at + 1);
+                let start = last_line(text);
                 let line = text[start..].trim_end_matches(' ');
                 // A line that only holds the mark, as in a drawing, is taken too: some devices have no name.
                 line.ends_with(ends.as_slice()).then_some((start, text.len()))
+            }
+            Self::NamedPrompt { name, ends } => {
+                let start = last_line(text);
+                let line = text[start..].trim_end_matches(' ');
+                let is_named = line.trim_start_matches(BEFORE_NAME).starts_with(name.as_str());
+                (is_named && line.ends_with(ends.as_slice())).then_some((start, text.len()))
             }
         }
     }
@@ -60,8 +77,22 @@ impl Pattern {
                 let ends: Vec<String> = ends.iter().map(|end| format!("`{end}`")).collect();
                 format!("a prompt that ends with {}", ends.join(" or "))
             }
+            Self::NamedPrompt { name, .. } => format!("the prompt of {}", name.escape_debug()),
         }
     }
+}
+
+fn last_line(text: &str) -> usize {
+    text.rfind('\n').map_or(0, |at| at + 1)
+}
+
+/// The name in a prompt: `sw1` of `sw1(config-if)#`, `core-1` of `[~core-1-GE1/0/1]`.
+fn name_in(prompt: &str, ends: &[char]) -> Option<String> {
+    let line = prompt[last_line(prompt)..].trim();
+    let name = line.trim_start_matches(BEFORE_NAME);
+    let end = name.find(['(', ':', ' ']).unwrap_or(name.len());
+    let name = name[..end].trim_end_matches(ends);
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 impl From<&str> for Pattern {
@@ -97,6 +128,7 @@ pub struct Dialogue<T> {
     text: String,
     pagers: Vec<(String, Vec<u8>)>,
     newline: &'static str,
+    on_silence: bool,
     /// A carriage return has come, and what follows decides: a line break, or the line is written anew.
     returned: bool,
 }
@@ -106,7 +138,16 @@ impl<T: Talk> Dialogue<T> {
     pub fn new(talk: T, timeout: Duration) -> Self {
         let pagers = ["--More--", "---- More ----", "-- More --", "<--- More --->"];
         let pagers = pagers.iter().map(|&text| (text.to_owned(), b" ".to_vec())).collect();
-        Self { talk, timeout, raw: Vec::new(), text: String::new(), pagers, newline: "\n", returned: false }
+        Self {
+            talk,
+            timeout,
+            raw: Vec::new(),
+            text: String::new(),
+            pagers,
+            newline: "\n",
+            on_silence: false,
+            returned: false,
+        }
     }
 
     /// Answers one more text at the end of a page with these bytes.
@@ -121,6 +162,26 @@ impl<T: Talk> Dialogue<T> {
     pub fn newline(mut self, newline: &'static str) -> Self {
         self.newline = newline;
         self
+    }
+
+    /// The time limit is one on silence: it begins again with whatever comes. A device that never stops is ended by
+    /// the limits of the call.
+    #[must_use]
+    pub fn on_silence(mut self) -> Self {
+        self.on_silence = true;
+        self
+    }
+
+    /// Waits for any of the usual prompts, and returns one that fits only those of the same device. What a prompt's
+    /// mark ends by accident, such as a line of a drawing, is not taken for it then.
+    pub fn learn_prompt(&mut self) -> Result<Pattern, Failure> {
+        let usual = Pattern::usual_prompt();
+        let seen = self.wait_for_any(std::slice::from_ref(&usual))?;
+        let Pattern::Prompt(ends) = usual else { return Ok(usual) };
+        Ok(match name_in(&seen.matched, &ends) {
+            Some(name) => Pattern::NamedPrompt { name, ends },
+            None => Pattern::Prompt(ends),
+        })
     }
 
     /// The time limit of each step from now on.
@@ -145,7 +206,7 @@ impl<T: Talk> Dialogue<T> {
 
     /// Waits for the first of several patterns to come.
     pub fn wait_for_any(&mut self, patterns: &[Pattern]) -> Result<Seen, Failure> {
-        let begin = Instant::now();
+        let mut begin = Instant::now();
         loop {
             if let Some(seen) = self.take(patterns) {
                 return Ok(seen);
@@ -153,7 +214,12 @@ impl<T: Talk> Dialogue<T> {
             self.turn_pages()?;
             let left = self.timeout.saturating_sub(begin.elapsed());
             match self.talk.hear(left)? {
-                Arrived::Bytes(bytes) => self.add(&bytes)?,
+                Arrived::Bytes(bytes) => {
+                    self.add(&bytes)?;
+                    if self.on_silence {
+                        begin = Instant::now();
+                    }
+                }
                 Arrived::Nothing if left.is_zero() || begin.elapsed() >= self.timeout => {
                     return Err(self.failure(FailureKind::TimedOut, "did not come in time", patterns));
                 }
@@ -319,6 +385,49 @@ mod tests {
         dialogue.wait_for(Pattern::usual_prompt()).unwrap();
         let output = dialogue.command("show run", &Pattern::usual_prompt()).unwrap();
         assert_eq!(output, "line 1\nline 2\nline 3\n");
+    }
+
+    #[test]
+    fn a_learned_prompt_is_not_taken_for_a_drawing() {
+        let host = Host::new();
+        let script = Script::new()
+            .shows("Welcome!\r\n<core-1>")
+            .expects("display version\n")
+            .shows("display version\r\n-->")
+            .shows("\r\nVersion 8 [x]")
+            .shows("\r\n[~core-1-GE1/0/1]");
+        let mut dialogue = dialogue(&host, script);
+        let prompt = dialogue.learn_prompt().unwrap();
+        assert!(matches!(&prompt, Pattern::NamedPrompt { name, .. } if name == "core-1"), "{prompt:?}");
+        let output = dialogue.command("display version", &prompt).unwrap();
+        assert_eq!(output, "-->\nVersion 8 [x]\n");
+    }
+
+    #[test]
+    fn names_in_prompts() {
+        let ends = ['>', '#', '$', '%', ']'];
+        for (prompt, name) in [
+            ("\nsw1# ", Some("sw1")),
+            ("sw1(config-if)#", Some("sw1")),
+            ("[admin@fw ~]$ ", Some("admin@fw")),
+            ("<HUAWEI>", Some("HUAWEI")),
+            ("RP/0/RSP0/CPU0:asr#", Some("RP/0/RSP0/CPU0")),
+            ("> ", None),
+        ] {
+            assert_eq!(name_in(prompt, &ends).as_deref(), name, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn a_limit_on_silence_begins_again_with_what_comes() {
+        let host = Host::new();
+        host.target().session(Script::new().shows("a").pauses(4).shows("b").pauses(4).shows("sw#"));
+        let session = crate::target::Session::open(80, 24).unwrap();
+        let mut dialogue = session.dialogue(Duration::from_secs(5)).on_silence();
+        assert_eq!(dialogue.wait_for("sw#").unwrap(), "ab");
+        host.target().session(Script::new().shows("a").pauses(4).shows("b").pauses(4).shows("sw#"));
+        let session = crate::target::Session::open(80, 24).unwrap();
+        assert!(session.dialogue(Duration::from_secs(5)).wait_for("sw#").is_err());
     }
 
     #[test]

@@ -164,10 +164,18 @@ impl Request {
     /// A file of the runner (granted for reading) as the body, sent piece by piece.
     pub fn body_file(self, path: &str) -> Result<Self, Failure> {
         let size = filesystem::stat(path)?.size;
-        let pieces = filesystem::chunks(path).map(|piece| piece.map_err(Failure::from));
-        let mut request = self.header("content-length", size.to_string());
+        Ok(self.body_pieces(size, filesystem::chunks(path).map(|piece| piece.map_err(Failure::from))))
+    }
+
+    /// Pieces of a body of that length in bytes, made while they are sent.
+    pub fn body_pieces(
+        self,
+        length: u64,
+        pieces: impl Iterator<Item = Result<Vec<u8>, Failure>> + 'static,
+    ) -> Self {
+        let mut request = self.header("content-length", length.to_string());
         request.body = Body::Stream(Box::new(pieces));
-        Ok(request)
+        request
     }
 
     /// How long connecting, sending and waiting for the begin of the answer may take together, and each wait for more of
@@ -369,7 +377,17 @@ impl Response {
 
     /// Writes the body to a file of the runner (granted for writing), piece by piece: under the name with `.part` until it is
     /// complete. Returns its bytes, of which there must not be more than `limit`.
-    pub fn save(mut self, path: &str, limit: u64) -> Result<u64, Failure> {
+    pub fn save(self, path: &str, limit: u64) -> Result<u64, Failure> {
+        self.save_telling(path, limit, |_| ())
+    }
+
+    /// Like [`Self::save`], and tells the number of bytes that are there after each piece.
+    pub fn save_telling(
+        mut self,
+        path: &str,
+        limit: u64,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, Failure> {
         let part = format!("{path}.part");
         filesystem::write(&part, &[])?;
         let mut size = 0;
@@ -383,6 +401,7 @@ impl Response {
                     if let Err(error) = filesystem::append(&part, &bytes) {
                         break Err(error.into());
                     }
+                    progress(size);
                 }
                 Ok(None) => break filesystem::rename(&part, path).map_err(Failure::from),
                 Err(error) => break Err(error.into()),

@@ -45,6 +45,7 @@ mod calls;
 pub(crate) mod connection;
 pub(crate) mod filesystem;
 pub(crate) mod http;
+mod recorded;
 mod script;
 pub(crate) mod target;
 
@@ -251,6 +252,11 @@ impl<A: 'static, R: 'static> Expected<'_, A, R> {
     pub fn answers_with(self, answer: impl FnOnce(&A) -> R + 'static) {
         let mut answer = Some(answer);
         self.add(Left::Exactly(1), move |arguments| answer.take().map(|answer| answer(arguments)));
+    }
+
+    /// Answers what the function makes of the arguments, however often it is asked, also never.
+    pub fn always_answers_with(self, mut answer: impl FnMut(&A) -> R + 'static) {
+        self.add(Left::Any, move |arguments| Some(answer(arguments)));
     }
 
     fn add(self, left: Left, mut answer: impl FnMut(&A) -> Option<R> + 'static) {

@@ -240,6 +240,19 @@ impl<'h> Snmp<'h> {
         self.asked("snmp.walk", host, root.to_owned())
     }
 
+    /// Answers every question of a kind to this host.
+    pub(super) fn asked_anything(
+        &self,
+        function: &'static str,
+        host: &str,
+        mut answer: impl FnMut(&str) -> Bindings + 'static,
+    ) {
+        let (host, shown) = (host.to_owned(), format!("{host:?}"));
+        self.0
+            .expect(function, shown, move |asked: &Question| asked.0.host == host)
+            .always_answers_with(move |asked| answer(&asked.1));
+    }
+
     fn asked(&self, function: &'static str, host: &str, what: String) -> Expected<'h, Question, Bindings> {
         let (host, shown) = (host.to_owned(), format!("{host:?} {what}"));
         self.0.expect(function, shown, move |asked: &Question| asked.0.host == host && asked.1 == what)

@@ -18,6 +18,7 @@ pub struct Script {
 enum Step {
     Shows(Vec<u8>),
     Expects(Vec<u8>),
+    Pauses(Duration),
 }
 
 /// What a reader of the script gets.
@@ -41,6 +42,12 @@ impl Script {
     /// Shows bytes, which the tool gets in one piece.
     pub fn shows_bytes(mut self, bytes: &[u8]) -> Self {
         self.steps.push_back(Step::Shows(bytes.to_vec()));
+        self
+    }
+
+    /// Is silent for so many seconds.
+    pub fn pauses(mut self, seconds: u64) -> Self {
+        self.steps.push_back(Step::Pauses(Duration::from_secs(seconds)));
         self
     }
 
@@ -87,6 +94,17 @@ impl Script {
                 }
                 Heard::Bytes(piece)
             }
+            Some(Step::Pauses(left)) => {
+                let passed = timeout.min(*left);
+                *left = left.saturating_sub(passed);
+                let is_over = left.is_zero();
+                always::pass(passed);
+                if is_over {
+                    self.steps.pop_front();
+                    return self.hear(limit, timeout.saturating_sub(passed));
+                }
+                Heard::Nothing
+            }
             None if self.ends => Heard::End,
             Some(Step::Expects(_)) | None => {
                 always::pass(timeout);
@@ -99,7 +117,7 @@ impl Script {
     pub(super) fn missing(&self) -> Option<String> {
         self.steps.iter().find_map(|step| match step {
             Step::Expects(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            Step::Shows(_) => None,
+            Step::Shows(_) | Step::Pauses(_) => None,
         })
     }
 }

@@ -1,0 +1,12 @@
+//! What the tools of `fileops` share (spec/tools-behaviour/04-file-transfer.md): which paths are refused, wildcards,
+//! where a copy ends up, progress.
+
+mod node;
+mod paths;
+mod progress;
+mod wildcard;
+
+pub use node::{Copy, Direction, Ends};
+pub use paths::{base_name, checked, existing_directory, join};
+pub use progress::Progress;
+pub use wildcard::{has_wildcard, matches};
