@@ -37,6 +37,11 @@ pub(crate) const SSHD: &[Package] = &[
 pub(crate) const TESTS: &[Package] = &[
     Package { name: "procps", file: "/usr/bin/ps", purpose: "tests look at processes" },
     Package { name: "snmpd", file: "/usr/sbin/snmpd", purpose: "tests ask an SNMP agent" },
+    Package {
+        name: "vsftpd",
+        file: "/usr/sbin/vsftpd",
+        purpose: "tests copy files by FTP; Debian also starts it as a service on port 21",
+    },
     Package { name: "nodejs", file: "/usr/bin/node", purpose: "makes a component of JavaScript" },
     Package { name: "npm", file: "/usr/bin/npm", purpose: "installs componentize-js" },
     Package {

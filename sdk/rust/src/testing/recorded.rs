@@ -60,9 +60,9 @@ fn value(name: &str, text: &str) -> Value {
             Value::Octets(bytes.collect::<Result<_, _>>().unwrap_or_else(|_| wrong()))
         }
         "INTEGER" => Value::Integer(number(rest).unwrap_or_else(|| wrong())),
-        "Counter32" | "Gauge32" | "Counter64" => {
-            Value::Unsigned(rest.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_else(|| wrong()))
-        }
+        "Counter32" | "Gauge32" | "Counter64" => Value::Unsigned(
+            rest.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_else(|| wrong()),
+        ),
         "Timeticks" => {
             let ticks = rest.strip_prefix('(').and_then(|rest| rest.split(')').next());
             Value::TimeTicks(ticks.and_then(|ticks| ticks.parse().ok()).unwrap_or_else(|| wrong()))
@@ -96,6 +96,9 @@ mod tests {
         assert_eq!(of("1.3.20.0"), Value::Unsigned(u64::MAX));
         assert_eq!(of("1.3.9.0"), Value::None);
         let walked = agent.walk("1.3.2", 10).unwrap();
-        assert_eq!(walked.iter().map(|binding| binding.value.to_text()).collect::<Vec<_>>(), ["6", "00:1b:21"]);
+        assert_eq!(
+            walked.iter().map(|binding| binding.value.to_text()).collect::<Vec<_>>(),
+            ["6", "00:1b:21"]
+        );
     }
 }
