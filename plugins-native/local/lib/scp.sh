@@ -85,18 +85,23 @@ copy() {
     else
         batch=yes
     fi
-    scp -r -p -o "BatchMode=$batch" -o NumberOfPasswordPrompts=1 -o ConnectTimeout=30 \
+    # The executor's own list of host keys: one that has changed is refused, a new one is added.
+    set -- "$1" "$2" "$3" -o StrictHostKeyChecking=accept-new
+    [ -z "${AUTOEXEC_HOME-}" ] || set -- "$@" -o "UserKnownHostsFile=\"$AUTOEXEC_HOME/conf/known_hosts\"" -o HashKnownHosts=no
+    from=$1 to=$2 what=$3
+    shift 3
+    scp -r -p "$@" -o "BatchMode=$batch" -o NumberOfPasswordPrompts=1 -o ConnectTimeout=30 \
         -o PreferredAuthentications="publickey,password,keyboard-interactive" \
-        -o StrictHostKeyChecking=accept-new "$1" "$2" 2>"$errors" </dev/null
+        "$from" "$to" 2>"$errors" </dev/null
     status=$?
     if [ "$status" -ne 0 ]; then
         sed 's/^/scp: /' "$errors"
         if grep -q 'Permission denied (' "$errors"; then
             printf 'ERROR: %s@%s login failed check username and password.\n' "${user:-$(id -un)}" "$host"
         fi
-        die "$status" "$3 failed."
+        die "$status" "$what failed."
     fi
-    printf 'INFO: %s success.\n' "$3"
+    printf 'INFO: %s success.\n' "$what"
 }
 
 # Writes the output filePath.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use autoexec_grants::DataDirection;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
-use super::write::{make_directory, replace};
+use super::write::{make_directory, open_directory, replace};
 use super::{Last, Place, open_regular};
 use crate::border::Border;
 use crate::host::{DownloadSink, FileError, SourceEntry, SourceFacts, SourceFile, SourceKind, UploadSource};
@@ -147,7 +147,7 @@ impl DownloadSink for Sink {
         make_directory(&self.root, &path)?;
         // The owner has to be able to write what comes next.
         let mode = (facts.mode & 0o777) | 0o700;
-        Ok(self.root.open_dir(&path)?.into_std_file().set_permissions(Permissions::from_mode(mode))?)
+        Ok(open_directory(&self.root, &path)?.set_permissions(Permissions::from_mode(mode))?)
     }
 
     fn file(&mut self, path: &Path, facts: SourceFacts, content: &mut dyn Read) -> Result<u64, FileError> {

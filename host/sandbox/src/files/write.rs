@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use autoexec_grants::DataDirection;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
 
 use super::read::kind_of;
-use super::{Last, Place, open_regular};
+use super::{Last, Place, flags, open_regular};
 use crate::border::Border;
 use crate::host::FileError;
 
@@ -108,10 +109,17 @@ impl Border {
     }
 }
 
+/// A directory, opened so that its times and permissions can be set: a handle of [`Dir`] is only good for paths below it.
+pub(super) fn open_directory(root: &Dir, path: &Path) -> Result<std::fs::File, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags(OFlags::DIRECTORY));
+    Ok(root.open_with(path, &options)?.into_std())
+}
+
 /// A file or a directory, opened for looking only.
 fn open_any(root: &Dir, path: &Path) -> Result<std::fs::File, FileError> {
     if root.metadata(path)?.is_dir() {
-        return Ok(root.open_dir(path)?.into_std_file());
+        return open_directory(root, path);
     }
     open_regular(root, path, OpenOptions::new().read(true))
 }

@@ -51,13 +51,7 @@ impl Tool for FtpGet {
     fn run(call: Call<Options>) -> ToolResult {
         let options = call.options;
         let (address, local) = places(&options)?;
-        let account = match options.user {
-            Some(user) => {
-                let password = options.pass.map(|pass| pass.reference().to_owned()).unwrap_or_default();
-                Account { user, password }
-            }
-            None => Account::anonymous(),
-        };
+        let account = Account::of_options(options.user.as_deref(), options.pass.is_some())?;
         let mut client = Client::log_in(&address.host, address.port, &account)?;
         let moved = ftp_client::download(&mut client, &address.path, &local)?;
         client.quit();

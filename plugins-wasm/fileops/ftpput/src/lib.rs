@@ -71,13 +71,7 @@ impl Tool for FtpPut {
     fn run(call: Call<Options>) -> ToolResult {
         let options = call.options;
         let upload = Upload::of(&options)?;
-        let account = match &options.user {
-            Some(user) => Account {
-                user: user.clone(),
-                password: options.pass.as_ref().map(|pass| pass.reference().to_owned()).unwrap_or_default(),
-            },
-            None => Account::anonymous(),
-        };
+        let account = Account::of_options(options.user.as_deref(), options.pass.is_some())?;
         let mut client = Client::log_in(&upload.address.host, upload.address.port, &account)?;
         let moved = ftp_client::upload(&mut client, &upload.local, &upload.path())?;
         client.quit();
@@ -112,6 +106,7 @@ mod tests {
     #[test]
     fn a_file_is_sent_with_the_password_by_reference() {
         let host = host();
+        host.secrets().value("option:pass").answers(Ok("the-ref".into()));
         let script = Script::new()
             .shows("220 hi\r\n")
             .expects("USER me\r\n")

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use autoexec_sdk::connection::Stream;
-use autoexec_sdk::{Failure, FailureKind, log};
+use autoexec_sdk::{Failure, FailureKind, log, secret};
 
 use crate::listing::{Item, Listing};
 
@@ -27,6 +27,13 @@ pub struct Account {
 }
 
 impl Account {
+    /// The user of the option `user` with the password of the option `pass`; anybody where there is no user.
+    pub fn of_options(user: Option<&str>, has_password: bool) -> Result<Self, Failure> {
+        let Some(user) = user else { return Ok(Self::anonymous()) };
+        let password = if has_password { secret::reference("option:pass")? } else { String::new() };
+        Ok(Self { user: user.to_owned(), password })
+    }
+
     /// Who needs no password.
     pub fn anonymous() -> Self {
         Self { user: "anonymous".into(), password: "anonymous@".into() }

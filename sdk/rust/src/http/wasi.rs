@@ -69,14 +69,18 @@ pub(super) fn send(outgoing: Outgoing<'_>) -> Result<Answer, HttpError> {
     let body = if pieces.peek().is_some() { request.body().ok() } else { None };
     let future = outgoing_handler::handle(request, Some(options(timeout))).map_err(reason)?;
     if let Some(body) = body {
-        if let Err(error) = write(&body, pieces, &left) {
-            drop(body);
-            // The peer may have answered before it has read everything, which is why writing failed.
-            return match future.get() {
-                Some(Ok(Ok(response))) => answer(response),
-                Some(Ok(Err(code))) => Err(reason(code)),
-                _ => Err(error),
-            };
+        match write(&body, pieces, &left) {
+            Ok(()) => {}
+            // The peer may have answered before it has read everything. And a body is closed as soon as its announced
+            // length was sent, which may be before we have heard that our last bytes were taken.
+            Err(error @ HttpError::Closed(_)) => {
+                return match receive(&future, &left) {
+                    Ok(response) => answer(response),
+                    Err(HttpError::TimedOut) => Err(error),
+                    Err(error) => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
         }
         OutgoingBody::finish(body, None).map_err(reason)?;
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{Bench, KEY, operation};
 
 /// What a person at a keyboard sees: a prompt with the device's name, pages of 20 lines, `%` in front of complaints.
-const DEVICE: &str = r##"#!/bin/sh
+const DEVICE: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 mode= pages=1
 printf '\r\nWelcome to sw1>\r\nlab use only #\r\n\r\n'
@@ -42,7 +42,7 @@ while printf 'sw1%s#' "$mode" && IFS= read -r line; do
         *) printf "      ^\r\n%% Invalid input detected at '^' marker.\r\n\r\n" ;;
     esac
 done
-"##;
+"#;
 
 struct Device {
     sshd: Sshd,

@@ -1,7 +1,7 @@
 //! Built-in tools in the sandbox against real services: nginx, vsftpd, sshd, snmpd, and a device that is a script behind
 //! sshd.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod copies;
 mod devices;

@@ -29,14 +29,13 @@ fn operation(name: &str, number: u32, options: &[(&str, &str)]) -> Value {
     })
 }
 
-fn run(operations: Vec<Value>, home: &Path, code: i32) -> (String, Value) {
-    let job = TestJob::new(params([one_shot([phase("A", "runner", operations)])]), &[]).unwrap();
+fn run(operations: Vec<Value>, code: i32) -> (String, Value) {
+    let unused = json!({"resourceId": 71, "host": "127.0.0.1", "runnerId": 1});
+    let job = TestJob::new(params([one_shot([phase("A", "runner", operations)])]), &[unused]).unwrap();
     install(&job);
-    let mut command = job.command(&["--firstfire"]).unwrap();
-    command.env("HOME", home);
-    let finished = job.start_command(command).unwrap().wait().unwrap();
+    let finished = job.run(&["--firstfire"]).unwrap();
     let log = job.node_log("A", "local-0-0");
-    assert_eq!(finished.code, Some(code), "{log}\n{}", finished.stderr);
+    assert_eq!(finished.code, Some(code), "{log}\n{}\n{}", finished.stderr, job.console());
     let outputs = serde_json::from_str(&job.file("output/local-0-0.json")).unwrap_or_default();
     (log, outputs)
 }
@@ -74,7 +73,7 @@ fn any_ssh_host_gives_and_takes_files() {
         step("fileops/scpput", 1, with(sshd.password(), remote, &app)),
         step("fileops/scpget", 2, with(sshd.password(), &copied, &back)),
     ];
-    let (log, outputs) = run(steps, here.path(), 0);
+    let (log, outputs) = run(steps, 0);
     assert_eq!(fs::read_to_string(there.path().join("app/conf/a b")).unwrap(), "one");
     assert_eq!(fs::read_to_string(here.path().join("back/app/conf/a b")).unwrap(), "one");
     let user = sshd.user();
@@ -84,12 +83,12 @@ fn any_ssh_host_gives_and_takes_files() {
     assert_eq!(outputs["fileops/scpput_1"]["filePath"], json!(copied));
 
     let wrong = vec![step("fileops/scpget", 1, with("wrong", &copied, &back))];
-    let (log, _) = run(wrong, here.path(), 1);
+    let (log, _) = run(wrong, 1);
     assert!(
         log.contains(&format!("ERROR: {user}@127.0.0.1 login failed check username and password.")),
         "{log}"
     );
     let parent = vec![step("fileops/scpget", 1, with(sshd.password(), "/tmp/../etc", &back))];
-    let (log, _) = run(parent, here.path(), 1);
+    let (log, _) = run(parent, 1);
     assert!(log.contains("has a part .."), "{log}");
 }
