@@ -88,7 +88,8 @@ fn one_file_that_is_refused_fails_the_step() {
     let dir = here.path().to_str().unwrap();
     let (none, forbidden) = (format!("ftp://127.0.0.1:{port}/none"), format!("ftp://127.0.0.1:{port}/pub"));
     let policy = format!(
-        "sockets = {{ hosts = [\"127.0.0.1\"] }}\nfilesystem = {{ read = [\"{dir}\"], write = [\"{dir}\"] }}\n"
+        "sockets = {{ hosts = [\"127.0.0.1\"] }}\nfilesystem = {{ read = [\"{dir}\"], write = [\"{dir}\"] }}\n\
+         [grant.secret]\n\"option:pass\" = {{ connections = [\"127.0.0.1\"] }}\n"
     );
     for operation in [
         operation("fileops/ftpget", 1, &[("addr", &none), ("dir", dir)]),
