@@ -11,23 +11,10 @@ mod scp;
 mod service;
 mod snmp;
 
-use std::path::{Path, PathBuf};
-
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{one_shot, op, params, phase, with_option, with_output};
+use autoexec_e2e::guests::guest;
 use serde_json::{Value, json};
-
-/// A component that `cargo xtask guests` built.
-fn tool(name: &str) -> Vec<u8> {
-    let built = std::env::var_os("AUTOEXEC_GUESTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins/wasm"),
-        PathBuf::from,
-    );
-    let path = built.join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; tools are built by `cargo xtask guests`", path.display())
-    })
-}
 
 /// One operation of a tool, with options of the type text but for those whose name holds `pass`.
 fn operation(name: &str, number: u32, options: &[(&str, &str)]) -> Value {
@@ -55,7 +42,7 @@ impl Bench {
         let job =
             TestJob::new(params([one_shot([phase("A", "runner_target", operations)])]), &[own]).unwrap();
         for name in names {
-            job.install_component(&name, &tool(&name)).unwrap();
+            job.install_component(&name, &guest(&name).unwrap()).unwrap();
         }
         let policy = format!("[[grant]]\ntools = [\"*\"]\n{capabilities}\n");
         job.home.write("conf/policy/10-site.toml", policy).unwrap();
