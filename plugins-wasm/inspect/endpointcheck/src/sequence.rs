@@ -19,9 +19,6 @@ const CONFIGURATION: &str = "rest/resourcecenter/resource/accessendpoint/get";
 /// Steps a pattern may go back on one answer.
 const BACKTRACK_LIMIT: usize = 1_000_000;
 
-/// How deep in the answer of the server the list may be.
-const DEPTH: usize = 4;
-
 /// One request of a sequence.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,22 +63,9 @@ pub(crate) fn of_node(node: &Node) -> Result<Vec<Step>, Failure> {
             format!("the configuration of the access point can not be used: {why}"),
         )
     };
-    let list = list_in(&answer, DEPTH).ok_or_else(|| invalid(&"it has no list of requests"))?;
+    let list = answer.as_array().filter(|list| !list.is_empty());
+    let list = list.ok_or_else(|| invalid(&"it is no list of requests"))?;
     list.iter().map(|step| Step::deserialize(step).map_err(|error| invalid(&error))).collect()
-}
-
-/// The list of requests: the answer itself, a member of it, or a text that holds it. Versions of the server differ.
-fn list_in(value: &Value, depth: usize) -> Option<Vec<Value>> {
-    match value {
-        Value::Array(list) if !list.is_empty() && list.iter().all(|step| step.get("url").is_some()) => {
-            Some(list.clone())
-        }
-        Value::Object(members) if depth > 0 => members.values().find_map(|member| list_in(member, depth - 1)),
-        Value::String(text) if depth > 0 && text.trim_start().starts_with(['[', '{']) => {
-            list_in(&serde_json::from_str(text).ok()?, depth - 1)
-        }
-        _ => None,
-    }
 }
 
 /// Sends the requests; the first failure ends it.
