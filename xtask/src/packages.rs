@@ -49,6 +49,8 @@ pub(crate) const TESTS: &[Package] = &[
         file: "/var/lib/dpkg/info/python3-venv.list",
         purpose: "installs componentize-py",
     },
+    Package { name: "sudo", file: "/usr/bin/sudo", purpose: "tests run commands as another user" },
+    Package { name: "acl", file: "/usr/bin/setfacl", purpose: "tests share directories with another user" },
     Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
 ];
 
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(names(missing(&[BUILD, SSHD], |_| true)), [""; 0]);
         let found = missing(&[BUILD, SSHD], |file| file != "/usr/sbin/sshd");
         assert_eq!(names(found), ["openssh-server"]);
-        assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 12);
+        assert_eq!(missing(&[BUILD, SSHD, TESTS, BENCH], |_| false).len(), 14);
         let with_targets = missing(&[BUILD, TARGETS], |file| file != "/bin/mksh");
         assert_eq!(names(with_targets), ["mksh"]);
     }

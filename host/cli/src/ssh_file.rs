@@ -1,10 +1,11 @@
-//! `conf/ssh.toml`: limits of the steps of connecting, jump hosts, and what holds for some hosts only.
+//! `conf/ssh.toml`: limits of the steps of connecting, jump hosts, and what holds for some hosts or operations only.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use autoexec_runners::SshConduct;
 use autoexec_store::Home;
 use autoexec_transport::Secret;
 use autoexec_transport::ssh::{
@@ -15,6 +16,8 @@ use serde::Deserialize;
 
 use crate::CliError;
 use crate::standalone::{SecretSource, from_directory};
+
+mod conduct;
 
 const SSH_PORT: u16 = 22;
 
@@ -30,6 +33,8 @@ struct SshFile {
     jump: Vec<JumpTable>,
     #[serde(default)]
     hosts: Vec<HostsTable>,
+    #[serde(default)]
+    operations: Vec<conduct::OperationsTable>,
 }
 
 /// Seconds.
@@ -40,6 +45,8 @@ struct LimitsTable {
     handshake: Option<u32>,
     auth: Option<u32>,
     keepalive: Option<u32>,
+    /// For the connections of detached operations.
+    reconnect: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +74,8 @@ struct HostsTable {
     jump: Option<String>,
     logins_per_second: Option<f64>,
     legacy: Option<LegacyTable>,
+    r#become: Option<conduct::BecomeEntry>,
+    detached: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,17 +86,19 @@ struct LegacyTable {
     until: String,
 }
 
-/// Completes the settings by the file of a home; without one they stay as they are. `identities` are the keys for jump
-/// hosts that name none of their own.
+/// Completes the settings by the file of a home, and reads from it how operations run; without one the settings stay as
+/// they are. `identities` are the keys for jump hosts that name none of their own.
 pub(crate) fn complete(
     settings: SshSettings,
     home: &Home,
     identities: &[SshAuth],
-) -> Result<SshSettings, CliError> {
+) -> Result<(SshSettings, SshConduct), CliError> {
     let path = home.root().join("conf").join("ssh.toml");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(settings),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((settings, SshConduct::default()));
+        }
         Err(error) => return Err(CliError::files(format!("{}: {error}", path.display()))),
     };
     read(settings, &text, path.parent().unwrap_or(Path::new(".")), identities).map_err(|problem| {
@@ -101,7 +112,7 @@ fn read(
     text: &str,
     directory: &Path,
     identities: &[SshAuth],
-) -> Result<SshSettings, String> {
+) -> Result<(SshSettings, SshConduct), String> {
     let file: SshFile = toml::from_str(text).map_err(|error| form(text, &error))?;
     let seconds = |limit: Option<u32>| limit.map(|limit| Duration::from_secs(limit.into()));
     let limits = &file.limits;
@@ -121,7 +132,8 @@ fn read(
             rule(table, &jumps).map_err(|problem| format!("[[hosts]] number {}: {problem}", index + 1))?;
         settings.rules.push(rule);
     }
-    Ok(settings)
+    let conduct = conduct::conduct(&file, directory)?;
+    Ok((settings, conduct))
 }
 
 /// The library's own text shows the line itself, which may hold a password.
@@ -267,7 +279,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<SshSettings, String> {
-        read(settings(), text, Path::new("/conf"), &[])
+        read(settings(), text, Path::new("/conf"), &[]).map(|(settings, _)| settings)
     }
 
     const FILE: &str = r#"

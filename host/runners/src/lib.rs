@@ -7,6 +7,7 @@
 mod bridge;
 mod capabilities;
 mod catalog;
+mod conduct;
 mod delivery;
 mod environment;
 mod local;
@@ -18,6 +19,7 @@ mod permits;
 mod samples;
 mod scripts;
 mod secret_files;
+mod session;
 mod settings;
 mod ssh;
 mod supply;
@@ -28,6 +30,7 @@ mod wasm;
 
 pub use capabilities::{Lent, PhaseNodes, Questions, Surroundings};
 pub use catalog::{Catalog, Found, Promises};
+pub use conduct::{BecomePassword, ConductRule, RunAs, SshConduct};
 pub use permits::SitePolicy;
 pub use scripts::{
     FetchedScript, InlineScripts, LibraryFile, PackageProblem, ScriptAbout, ScriptError, ScriptFetcher,

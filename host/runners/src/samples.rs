@@ -78,6 +78,7 @@ impl Sample {
             expansion,
             keep_failed_directory: false,
             ssh_keys: Vec::new(),
+            conduct: crate::SshConduct::default(),
             policy: Arc::new(SitePolicy::new(
                 autoexec_grants::Policy::built_in("conf/policy/site.toml").unwrap(),
                 &dir.path().join("policy-audit.jsonl"),

@@ -10,11 +10,12 @@ use autoexec_model::{Call, JobId, Operation, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
 use autoexec_sandbox::{Sandbox, SandboxSettings};
 use autoexec_store::{Home, JobDir};
-use autoexec_transport::ssh::{SshAuth, SshConnector};
+use autoexec_transport::ssh::{Digests, SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
 
 use crate::capabilities::Surroundings;
 use crate::catalog::{Catalog, Found, Promises};
+use crate::conduct::SshConduct;
 use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
 use crate::supply::SiteSupply;
@@ -41,6 +42,8 @@ pub struct RunnerSettings {
     pub keep_failed_directory: bool,
     /// Ways to log in to a target that has no password.
     pub ssh_keys: Vec<SshAuth>,
+    /// As whom operations run on targets, and whether they need their connection.
+    pub conduct: SshConduct,
     /// What tools in the sandbox may do.
     pub policy: Arc<SitePolicy>,
     /// Whose tools are run, and which were approved.
@@ -65,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) connector: SshConnector,
     pub(crate) agents: TagentConnector,
     pub(crate) scripts: Arc<dyn Scripts>,
+    /// Of the files that go to targets.
+    pub(crate) digests: Digests,
     sandbox: OnceLock<Result<Sandbox, String>>,
 }
 
@@ -98,6 +103,7 @@ impl ToolRunners {
                 connector,
                 agents,
                 scripts,
+                digests: Digests::default(),
                 sandbox: OnceLock::new(),
             }),
         }

@@ -1,96 +1,86 @@
 //! A script on a target over SSH (`spec/plugin-contract.md` §8.5): one connection and one directory per unit.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use autoexec_engine::ports::{
-    OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
-};
+use autoexec_engine::ports::{OperationCall, OperationEnd, OperationExit, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_model::command_line::{CommandLine, RemoteProgram};
 use autoexec_model::value::Recipient;
 use autoexec_model::{Interpreter, Node};
 use autoexec_store::MAX_OP_OUTPUT;
 use autoexec_transport::ssh::{
-    RemoteCommand, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection, SshTarget, TaskEnd, Wanted,
+    Account, DetachedRun, Inventory, RemoteCommand, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection,
+    SshErrorKind, SshTarget, TaskEnd, Wanted,
 };
-use autoexec_transport::{Exit, Secret, StopToken};
+use autoexec_transport::{Exit, OutputSink, Secret, StopToken};
 
-use crate::bridge::{ProcessOutput, StopBridge};
+use crate::bridge::ProcessOutput;
+use crate::conduct;
 use crate::delivery::{Delivery, OUTPUT_FILE};
 use crate::environment;
-use crate::outputs::{Ran, RemoteFiles};
+use crate::outputs::Ran;
+use crate::session::Sessions;
 use crate::settings::Shared;
 use crate::unit::has_output;
 
-/// How long the removal of a directory is waited for when the connection has just failed.
-const DISCARD_LIMIT: Duration = Duration::from_secs(10);
+mod detached;
+mod files;
+mod reconnect;
+
+use detached::Follower;
+use files::SshFiles;
+use reconnect::{LoginError, NoConnection, Reconnect};
 
 /// Runs the words after it with the variables of the account's login profile (`PATH`, `ORACLE_HOME`, …), as the
 /// interactive shell of the replaced system did. Shells that are started with `-l` read the profile themselves.
 const LOGIN_PROFILE: &str = r#"sh -c 'case ${SHELL##*/} in bash|ksh|zsh) login=$SHELL ;; *) login=sh ;; esac; exec "$login" -lc '\''exec "$@"'\'' login "$@"' login "#;
 
-/// The connection of a unit and what stands on the target.
-pub(crate) struct SshPlace {
+/// How a unit logs in to its node.
+pub(crate) struct SshSessions {
     shared: Arc<Shared>,
     unit: UnitInfo,
-    session: Option<Session>,
-    failed: bool,
 }
 
-struct Session {
+/// A connection and what stands on the target.
+pub(crate) struct Session {
     connection: SshConnection,
     root: RemoteDir,
     /// The directory is there: the first operation makes it.
     made: bool,
-    /// Trees that are there already: `lib` and bundles.
-    uploaded: HashSet<String>,
+    /// Something of ours may still be at work in it, so that it has to stay.
+    occupied: bool,
+    /// The files that are there already.
+    inventory: Inventory,
+    /// Detached operations so far.
+    detached: u64,
+    /// The other users that operations ran as: what they made may be theirs to remove.
+    accounts: Vec<Account>,
 }
 
-impl SshPlace {
-    pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
-        Self { shared: Arc::clone(shared), unit: unit.clone(), session: None, failed: false }
+#[async_trait]
+impl Sessions for SshSessions {
+    type Session = Session;
+
+    async fn open(&self, stop: &StopToken) -> Result<Session, String> {
+        let connection = self.log_in(stop).await.map_err(LoginError::into_text)?;
+        let node = &self.unit.node;
+        let prefix =
+            format!("autoexec-{}-{}-{}", self.shared.settings.job, node.resource, self.unit.phase.index);
+        let root = RemoteDir::new(&prefix).map_err(|error| error.to_string())?;
+        Ok(Session {
+            connection,
+            root,
+            made: false,
+            occupied: false,
+            inventory: Inventory::new(&self.shared.digests),
+            detached: 0,
+            accounts: Vec::new(),
+        })
     }
 
-    pub(crate) async fn run(
-        &mut self,
-        call: &OperationCall<'_>,
-        sink: Arc<dyn OperationSink>,
-        stop: StopSignal,
-    ) -> Result<OperationEnd, String> {
-        let bridge = StopBridge::new(stop);
-        let stop = bridge.token();
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.connect(&stop).await?,
-        };
-        let end = self.run_in(&mut session, call, &sink, &stop).await;
-        self.failed |= !matches!(&end, Ok(OperationEnd { exit: OperationExit::Code(0), .. }));
-        match &end {
-            Ok(_) => self.session = Some(session),
-            Err(_) => self.discard(session, &sink).await,
-        }
-        end
-    }
-
-    /// Lets go of a connection that may be in any state; the next operation makes a new one. The directory is removed
-    /// where that still works at once.
-    async fn discard(&self, mut session: Session, sink: &Arc<dyn OperationSink>) {
-        if self.shared.settings.keep_failed_directory || !session.made {
-            return;
-        }
-        let never = StopToken::never();
-        let removal = session.connection.remove_dir(&session.root, &never);
-        if !matches!(tokio::time::timeout(DISCARD_LIMIT, removal).await, Ok(Ok(()))) {
-            let text = format!("The directory {} may be left behind on the target.", session.root);
-            sink.info(Level::Warn, &text);
-        }
-    }
-
-    async fn run_in(
+    async fn run(
         &self,
         session: &mut Session,
         call: &OperationCall<'_>,
@@ -98,9 +88,16 @@ impl SshPlace {
         stop: &StopToken,
     ) -> Result<OperationEnd, String> {
         sink.info(Level::Info, &format!("Job directory:{}", session.root));
-        let delivery = Delivery::gather(&self.shared, call, &session.uploaded)?;
+        let account =
+            match conduct::account_of(&self.shared, &call.operation.name.to_string(), &self.unit.node) {
+                Ok(account) => account,
+                Err(problem) => {
+                    return Ok(OperationEnd { exit: OperationExit::Error(problem), output: None });
+                }
+            };
+        let delivery = Delivery::gather(&self.shared, call, &HashSet::new())?;
         let work_dir = delivery.work_directory(session.root.path());
-        let TaskEnd { end, file } = self.execute(session, call, delivery, &work_dir, sink, stop).await?;
+        let TaskEnd { end, file } = self.execute(session, call, delivery, account, sink, stop).await?;
         let exit = match (end.stopped, end.exit) {
             (Some(stopped), _) => OperationExit::Stopped { proved_dead: stopped.proved_dead },
             (None, Some(Exit::Code(code))) => OperationExit::Code(code),
@@ -119,22 +116,32 @@ impl SshPlace {
             work_dir: &work_dir,
             sink: &**sink,
         };
-        let mut files = SshFiles { connection: &mut session.connection, stop, output: file };
+        let mut files = SshFiles { sessions: self, session, sink: &**sink, stop, output: file };
         Ok(match ran.fetch_outputs(&mut files).await? {
             Err(problem) => OperationEnd { exit: OperationExit::Error(problem), output: None },
             Ok(values) => OperationEnd { exit, output: Some(values) },
         })
     }
 
-    async fn connect(&self, stop: &StopToken) -> Result<Session, String> {
-        let node = &self.unit.node;
-        let target = target_of(&self.shared, node)?;
-        let connection =
-            self.shared.connector.connect(&target, stop).await.map_err(|error| error.to_string())?;
-        let prefix =
-            format!("autoexec-{}-{}-{}", self.shared.settings.job, node.resource, self.unit.phase.index);
-        let root = RemoteDir::new(&prefix).map_err(|error| error.to_string())?;
-        Ok(Session { connection, root, made: false, uploaded: HashSet::new() })
+    fn directory<'a>(&self, session: &'a Session) -> Option<&'a str> {
+        (session.made && !session.occupied).then(|| session.root.path())
+    }
+
+    async fn remove(&self, session: &mut Session) -> Result<(), String> {
+        let accounts = session.accounts.clone();
+        let removed = session.connection.remove_dir_of(&session.root, accounts, &StopToken::never()).await;
+        removed.map_err(|error| error.to_string())
+    }
+}
+
+impl SshSessions {
+    pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
+        Self { shared: Arc::clone(shared), unit: unit.clone() }
+    }
+
+    async fn log_in(&self, stop: &StopToken) -> Result<SshConnection, LoginError> {
+        let target = target_of(&self.shared, &self.unit.node).map_err(LoginError::Final)?;
+        Ok(self.shared.connector.connect(&target, stop).await?)
     }
 
     /// Sends what is missing, runs the script and brings back its output file, all in one request.
@@ -143,10 +150,11 @@ impl SshPlace {
         session: &mut Session,
         call: &OperationCall<'_>,
         delivery: Delivery,
-        work_dir: &str,
+        account: Option<Account>,
         sink: &Arc<dyn OperationSink>,
         stop: &StopToken,
     ) -> Result<TaskEnd, String> {
+        let work_dir = &delivery.work_directory(session.root.path());
         let command_line = CommandLine::new(call.inputs, delivery.interpreter).to(call.purpose);
         sink.executing(&command_line.display(&delivery.file, Recipient::Target));
         let program = RemoteProgram {
@@ -163,34 +171,64 @@ impl SshPlace {
             dir: work_dir.to_owned(),
             env: environment::remote(&self.shared, &self.unit, call),
             program_line: format!("{}{start}{words}", profile_prefix(delivery.interpreter)),
-            account: None,
+            account,
         };
         let wanted = has_output(call).then(|| wanted(session, work_dir));
-        let setup = Setup { dir: session.root.clone(), make: !session.made, entries: delivery.entries };
-        let task = RemoteTask { setup: Some(setup), command, wanted, detached: None };
-        sink.info(Level::Info, "Begin to upload remote operation...");
-        let (output, started) = (Arc::new(ProcessOutput(Arc::clone(sink))), Arc::clone(sink));
-        let on_start = move |_pid| {
-            started.info(Level::Info, "Remote operation upload success.");
-            started.started(None);
+        if let Some(account) = &command.account
+            && !session.accounts.iter().any(|known| known.user == account.user)
+        {
+            session.accounts.push(account.clone());
+        }
+        let setup = Setup {
+            dir: session.root.clone(),
+            make: !session.made,
+            entries: delivery.entries,
+            inventory: Some(session.inventory.clone()),
         };
+        let operation = call.operation.name.to_string();
+        let detached =
+            self.shared.settings.conduct.is_detached(&operation, &self.unit.node.host).then(|| {
+                session.detached += 1;
+                DetachedRun::new(&session.root, &format!("detached{}", session.detached))
+            });
+        let mut task = RemoteTask { setup: Some(setup), command, wanted, detached };
+        sink.info(Level::Info, "Begin to upload remote operation...");
+        let output: Arc<dyn OutputSink> = Arc::new(ProcessOutput(Arc::clone(sink)));
         // From here on it may be there, whatever becomes of the request.
         session.made = true;
-        let end = session.connection.run_task(task, output, stop, on_start).await;
-        if end.is_ok() {
-            session.uploaded.extend(delivery.trees);
+        let mut reconnect = Reconnect::new(self, &**sink, stop);
+        loop {
+            let started = Arc::clone(sink);
+            let on_start = move |_pid| {
+                started.info(Level::Info, "Remote operation upload success.");
+                started.started(None);
+            };
+            let end = session.connection.run_task(task.clone(), Arc::clone(&output), stop, on_start).await;
+            let error = match end {
+                Ok(end) => return Ok(end),
+                Err(error) => error,
+            };
+            if matches!(error.kind(), SshErrorKind::Interrupted { .. }) {
+                let text = format!("{error}. Nothing was started; connecting again to send the rest.");
+                sink.info(Level::Warn, &text);
+                match reconnect.connect(session, &error).await {
+                    Ok(()) => {}
+                    Err(NoConnection::Stopped) => return Err(error.to_string()),
+                    Err(NoConnection::Failed(problem)) => return Err(problem),
+                }
+                if let Some(setup) = &mut task.setup {
+                    setup.make = false;
+                }
+                continue;
+            }
+            return match task.detached.clone() {
+                Some(run) if detached::is_lost(&error) => {
+                    let follower = Follower { sessions: self, task, run, output, sink: &**sink, stop };
+                    follower.follow(session, error).await
+                }
+                _ => Err(error.to_string()),
+            };
         }
-        end.map_err(|error| error.to_string())
-    }
-
-    /// Removes the directory, unless a failure is to be looked at, and closes the connection.
-    pub(crate) async fn close(mut self) -> Result<(), String> {
-        let Some(mut session) = self.session.take() else { return Ok(()) };
-        if !session.made || (self.failed && self.shared.settings.keep_failed_directory) {
-            return Ok(());
-        }
-        let removed = session.connection.remove_dir(&session.root, &StopToken::never()).await;
-        removed.map_err(|error| error.to_string())
     }
 }
 
@@ -228,29 +266,6 @@ fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {
     match interpreter {
         Some(Interpreter::Sh | Interpreter::Bash | Interpreter::Csh) => "",
         _ => LOGIN_PROFILE,
-    }
-}
-
-/// Files of a session's target.
-struct SshFiles<'a> {
-    connection: &'a mut SshConnection,
-    stop: &'a StopToken,
-    /// The output file, which came with the end of the operation.
-    output: Option<Vec<u8>>,
-}
-
-#[async_trait]
-impl RemoteFiles for SshFiles<'_> {
-    async fn read(&mut self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, String> {
-        if path.ends_with(&format!("/{OUTPUT_FILE}")) {
-            return Ok(self.output.take());
-        }
-        self.connection.read_file(path, max_bytes, self.stop).await.map_err(|error| error.to_string())
-    }
-
-    async fn download(&mut self, remote: &str, local: &Path, max_bytes: u64) -> Result<Option<u64>, String> {
-        let fetched = self.connection.download(remote, local, max_bytes, self.stop).await;
-        fetched.map_err(|error| error.to_string())
     }
 }
 

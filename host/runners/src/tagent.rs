@@ -5,12 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use autoexec_engine::ports::{
-    OperationCall, OperationEnd, OperationExit, OperationSink, StopSignal, UnitInfo,
-};
+use autoexec_engine::ports::{OperationCall, OperationEnd, OperationExit, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_model::command_line::{CommandLine, RemoteProgram};
 use autoexec_model::value::Recipient;
@@ -18,29 +15,27 @@ use autoexec_model::{Interpreter, Node};
 use autoexec_transport::tagent::{Agent, AgentDir, AgentInfo, LineEnds, Start, TagentTarget, convert_text};
 use autoexec_transport::{Exit, Secret, StopToken, UploadEntry, UploadSource};
 
-use crate::bridge::{ProcessOutput, StopBridge};
+use crate::bridge::ProcessOutput;
 use crate::delivery::Delivery;
 use crate::environment;
 use crate::outputs::{Ran, RemoteFiles};
+use crate::session::Sessions;
 use crate::settings::Shared;
 use crate::unit::has_output;
 
 /// The agent's port where a node names none.
 const DEFAULT_PORT: u16 = 3939;
-/// How long the removal of a directory is waited for when the agent has just failed.
-const DISCARD_LIMIT: Duration = Duration::from_secs(10);
 /// A program larger than this is no text that somebody wrote.
 const MAX_CONVERTED: u64 = 16 * 1024 * 1024;
 
 /// The agent of a unit and what stands on the target.
-pub(crate) struct TagentPlace {
+pub(crate) struct AgentSessions {
     shared: Arc<Shared>,
     unit: UnitInfo,
-    session: Option<Session>,
-    failed: bool,
 }
 
-struct Session {
+/// A directory behind an agent.
+pub(crate) struct Session {
     agent: Agent,
     root: AgentDir,
     /// Trees that are there already: `lib` and bundles.
@@ -73,46 +68,11 @@ pub(crate) fn agent_of(shared: &Shared, node: &Node) -> Result<Agent, String> {
     shared.agents.agent(target).map_err(|error| error.to_string())
 }
 
-impl TagentPlace {
-    pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
-        Self { shared: Arc::clone(shared), unit: unit.clone(), session: None, failed: false }
-    }
+#[async_trait]
+impl Sessions for AgentSessions {
+    type Session = Session;
 
-    pub(crate) async fn run(
-        &mut self,
-        call: &OperationCall<'_>,
-        sink: Arc<dyn OperationSink>,
-        stop: StopSignal,
-    ) -> Result<OperationEnd, String> {
-        let bridge = StopBridge::new(stop);
-        let stop = bridge.token();
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.connect(&stop).await?,
-        };
-        let end = self.run_in(&mut session, call, &sink, &stop).await;
-        self.failed |= !matches!(&end, Ok(OperationEnd { exit: OperationExit::Code(0), .. }));
-        match &end {
-            Ok(_) => self.session = Some(session),
-            Err(_) => self.discard(session, &sink).await,
-        }
-        end
-    }
-
-    /// Lets go of a directory behind an agent that may be in any state. It is removed where that still works at once.
-    async fn discard(&self, session: Session, sink: &Arc<dyn OperationSink>) {
-        if self.shared.settings.keep_failed_directory {
-            return;
-        }
-        let never = StopToken::never();
-        let removal = session.agent.remove_dir(&session.root, &never);
-        if !matches!(tokio::time::timeout(DISCARD_LIMIT, removal).await, Ok(Ok(()))) {
-            let text = format!("The directory {} may be left behind on the target.", session.root);
-            sink.info(Level::Warn, &text);
-        }
-    }
-
-    async fn connect(&self, stop: &StopToken) -> Result<Session, String> {
+    async fn open(&self, stop: &StopToken) -> Result<Session, String> {
         let node = &self.unit.node;
         let agent = agent_of(&self.shared, node)?;
         let prefix =
@@ -121,7 +81,7 @@ impl TagentPlace {
         Ok(Session { agent, root, uploaded: HashSet::new(), runs: 0 })
     }
 
-    async fn run_in(
+    async fn run(
         &self,
         session: &mut Session,
         call: &OperationCall<'_>,
@@ -159,6 +119,21 @@ impl TagentPlace {
             Some(Ok(values)) => OperationEnd { exit: end, output: Some(values) },
             None => OperationEnd { exit: end, output: None },
         })
+    }
+
+    fn directory<'a>(&self, session: &'a Session) -> Option<&'a str> {
+        Some(session.root.path())
+    }
+
+    async fn remove(&self, session: &mut Session) -> Result<(), String> {
+        let removed = session.agent.remove_dir(&session.root, &StopToken::never()).await;
+        removed.map_err(|error| error.to_string())
+    }
+}
+
+impl AgentSessions {
+    pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
+        Self { shared: Arc::clone(shared), unit: unit.clone() }
     }
 
     /// The command in the form of the target's system. On Unix it adds the file that holds it to the delivery.
@@ -237,16 +212,6 @@ impl TagentPlace {
             (None, Some(Exit::Signal(signal))) => OperationExit::Signal(signal),
             (None, None) => OperationExit::Error("The agent did not say how the script ended.".to_owned()),
         })
-    }
-
-    /// Removes the directory, unless a failure is to be looked at.
-    pub(crate) async fn close(mut self) -> Result<(), String> {
-        let Some(session) = self.session.take() else { return Ok(()) };
-        if self.failed && self.shared.settings.keep_failed_directory {
-            return Ok(());
-        }
-        let removed = session.agent.remove_dir(&session.root, &StopToken::never()).await;
-        removed.map_err(|error| error.to_string())
     }
 }
 

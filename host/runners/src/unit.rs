@@ -14,15 +14,16 @@ use autoexec_store::{JobDir, StoreError, read_op_output};
 use serde_json::{Map, Value};
 
 use crate::catalog::Found;
+use crate::session::UnitSession;
 use crate::settings::Shared;
-use crate::ssh::SshPlace;
-use crate::tagent::TagentPlace;
+use crate::ssh::SshSessions;
+use crate::tagent::AgentSessions;
 
 pub(crate) struct ToolRunner {
     shared: Arc<Shared>,
     unit: UnitInfo,
-    ssh: Option<SshPlace>,
-    tagent: Option<TagentPlace>,
+    ssh: Option<UnitSession<SshSessions>>,
+    tagent: Option<UnitSession<AgentSessions>>,
 }
 
 impl ToolRunner {
@@ -66,13 +67,16 @@ impl ToolRunner {
         sink: Arc<dyn OperationSink>,
         stop: StopSignal,
     ) -> Result<OperationEnd, String> {
+        let keeps_failed = self.shared.settings.keep_failed_directory;
         match &self.unit.node.protocol {
             Protocol::Ssh => {
-                let place = self.ssh.get_or_insert_with(|| SshPlace::new(&self.shared, &self.unit));
+                let new = || UnitSession::new(SshSessions::new(&self.shared, &self.unit), keeps_failed);
+                let place = self.ssh.get_or_insert_with(new);
                 place.run(&call, sink, stop).await
             }
             Protocol::Tagent => {
-                let place = self.tagent.get_or_insert_with(|| TagentPlace::new(&self.shared, &self.unit));
+                let new = || UnitSession::new(AgentSessions::new(&self.shared, &self.unit), keeps_failed);
+                let place = self.tagent.get_or_insert_with(new);
                 place.run(&call, sink, stop).await
             }
             other => Err(format!(

@@ -9,6 +9,7 @@ mod entry;
 mod exit;
 mod output;
 pub mod process;
+mod reach;
 mod secret;
 mod shell;
 pub mod ssh;

@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod home;
 pub mod mongo;
+pub mod proxy;
 pub mod scratch;
 pub mod server;
 pub mod sshd;
+pub mod sudoers;

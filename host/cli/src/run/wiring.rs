@@ -192,7 +192,8 @@ fn engine(
     let passphrase = &config.autoexec.identity_passphrase;
     ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: passphrase.clone() }));
     let settings = ssh_settings(home, &config, request.ssh_rules);
-    let connector = SshConnector::new(crate::ssh_file::complete(settings, home, &ssh_keys)?);
+    let (settings, conduct) = crate::ssh_file::complete(settings, home, &ssh_keys)?;
+    let connector = SshConnector::new(settings);
     let expansion = if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
     let runners = ToolRunners::new(
         RunnerSettings {
@@ -205,6 +206,7 @@ fn engine(
             expansion,
             keep_failed_directory: config.autoexec.keep_failed_directory,
             ssh_keys,
+            conduct,
             policy: guards.policy,
             supply: guards.supply,
             compiled_cache: home.compiled_tools(),

@@ -56,8 +56,16 @@ pub(super) fn feeding(account: &Account, script: &str) -> String {
     format!("ae_b() {{ printf '%s\\n%s\\n%s\\n' {} {MARK} {}; }}", word(password), word(script))
 }
 
+/// How the command's process group is told.
+pub(super) enum GroupReport<'a> {
+    /// By a report in its output.
+    Output(&'a Token),
+    /// As a number, to descriptor 3.
+    Descriptor,
+}
+
 /// The script as the other user: directory, variables, the report of its process group, command.
-pub(super) fn inner(command: &RemoteCommand, token: Option<&Token>) -> String {
+pub(super) fn inner(command: &RemoteCommand, group: Option<&GroupReport<'_>>) -> String {
     let mut text = format!(
         "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; \
          cd {} 2>/dev/null || {{ echo \"$(id -un) cannot enter the directory\"; exit 1; }}; ",
@@ -66,18 +74,26 @@ pub(super) fn inner(command: &RemoteCommand, token: Option<&Token>) -> String {
     for (name, value) in &command.env {
         let _ = write!(text, "{name}={}; export {name}; ", word(value));
     }
-    if let Some(token) = token {
-        let _ = write!(text, "{}; ", token.report("group", LOOKED_UP));
+    match group {
+        Some(GroupReport::Output(token)) => {
+            let _ = write!(text, "{}; ", token.report("group", LOOKED_UP));
+        }
+        Some(GroupReport::Descriptor) => {
+            let _ = write!(text, "printf %s {LOOKED_UP} >&3; exec 3>&-; ");
+        }
+        None => {}
     }
     let _ = write!(text, "exec {} </dev/null", command.program_line);
     text
 }
 
-/// Lets the user into `root` (a word): as root by ownership, else by an access list.
+/// Lets the user into `root` (a word): as root by ownership, else by an access list. What that user has made there
+/// already is its own, and its list cannot be changed by us.
 pub(super) fn share(account: &Account, root: &str) -> String {
     let user = word(&account.user);
     format!(
         "if [ \"$(id -u)\" = 0 ]; then chown -R {user} {root}; else \
-         setfacl -R -m u:{user}:rwX -m d:u:{user}:rwX -m d:u:\"$(id -un)\":rwX {root}; fi"
+         ae_a=u:{user}:rwX,d:u:{user}:rwX,d:u:\"$(id -un)\":rwX; \
+         setfacl -R -m \"$ae_a\" {root} 2>/dev/null || setfacl -m \"$ae_a\" {root}; fi"
     )
 }

@@ -16,7 +16,7 @@ use super::become_user::Account;
 use super::connector::SshConnector;
 use super::error::{SshError, SshErrorKind, Step};
 use super::exec::{self, ExecRequest, RemoteEnd};
-use super::files::{self, RemoteDir};
+use super::files::{self, Arriving, RemoteDir};
 use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
@@ -245,18 +245,18 @@ impl SshConnection {
 
     /// Removes a directory with all it holds and waits until it is gone (defect 50).
     pub async fn remove_dir(&mut self, dir: &RemoteDir, stop: &StopToken) -> Result<(), SshError> {
-        self.remove_dir_of(dir, None, stop).await
+        self.remove_dir_of(dir, Vec::new(), stop).await
     }
 
-    /// The same for a directory in which commands ran as another user.
+    /// The same for a directory in which commands ran as other users.
     pub async fn remove_dir_of(
         &mut self,
         dir: &RemoteDir,
-        account: Option<Account>,
+        accounts: Vec<Account>,
         stop: &StopToken,
     ) -> Result<(), SshError> {
         let dir = dir.clone();
-        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, account.as_ref(), cancel)).await
+        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, &accounts, cancel)).await
     }
 
     /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents
@@ -280,8 +280,20 @@ impl SshConnection {
         max_bytes: u64,
         stop: &StopToken,
     ) -> Result<Option<u64>, SshError> {
-        let (remote, local) = (remote.to_owned(), local.to_owned());
-        self.call(stop, move |worker, cancel| files::download(worker, &remote, &local, max_bytes, cancel))
+        let arriving = Arriving::new(local).map_err(|kind| SshError::new(&self.target, kind))?;
+        self.download_on(remote, &arriving, max_bytes, stop).await
+    }
+
+    /// The same for a file of which a part may have arrived over an earlier connection.
+    pub async fn download_on(
+        &mut self,
+        remote: &str,
+        arriving: &Arriving,
+        max_bytes: u64,
+        stop: &StopToken,
+    ) -> Result<Option<u64>, SshError> {
+        let (remote, arriving) = (remote.to_owned(), arriving.clone());
+        self.call(stop, move |worker, cancel| files::download(worker, &remote, &arriving, max_bytes, cancel))
             .await
     }
 

@@ -1,13 +1,12 @@
 //! Making connections, a bounded number at a time.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{SshConnection, start_gate};
 use super::error::{SshError, SshErrorKind, Step};
@@ -16,6 +15,7 @@ use super::link::Socket;
 use super::rules::{self, JumpHost};
 use super::settings::{SshSettings, SshTarget};
 use super::shaping::{Group, Shaper};
+use crate::reach::{Unreached, reach};
 use crate::stop::{StopLevel, StopToken};
 
 /// The thread gives up at the limit by itself; this is for one that is stuck, such as in a hung SSH agent.
@@ -179,21 +179,8 @@ impl SshConnector {
 }
 
 async fn tcp(target: &SshTarget, deadline: Instant) -> Result<TcpStream, SshErrorKind> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|source| SshErrorKind::Resolve { source })?.collect();
-    let mut tried = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // An address that swallows packets must not use up the time of those after it.
-        let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX).max(1);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => tried.push(format!("{address}: {error}")),
-            Err(_) => tried.push(format!("{address}: no answer in {share:.1?}")),
-        }
-    }
-    if tried.is_empty() {
-        tried.push("the name has no address".to_owned());
-    }
-    Err(SshErrorKind::Connect { tried: tried.join("; ") })
+    reach(&target.host, target.port, deadline).await.map_err(|unreached| match unreached {
+        Unreached::Name(source) => SshErrorKind::Resolve { source },
+        Unreached::Addresses(tried) => SshErrorKind::Connect { tried },
+    })
 }

@@ -261,6 +261,18 @@ pub enum SshErrorKind {
         "the remote shell ended without reporting an exit code; whether the command took effect is not known"
     )]
     NoExit,
+    /// The connection broke while a large file was on its way; nothing was run, and the rest can be sent later.
+    #[error("{problem}")]
+    Interrupted {
+        /// What broke.
+        problem: Box<SshErrorKind>,
+    },
+    /// A detached command is gone, and nothing says how it ended.
+    #[error(
+        "the command is no longer running on the target and left no exit code (it was killed, or the target was started \
+             anew); whether it took effect is not known"
+    )]
+    CommandGone,
     /// The directory to run in is not there or cannot be entered.
     #[error("cannot change to the remote directory {dir}; it is missing or not accessible to this user")]
     RemoteDirectory {

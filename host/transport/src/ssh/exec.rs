@@ -17,6 +17,8 @@ use crate::output::OutputSink;
 use crate::stop::StopLevel;
 
 const MAX_STDERR: usize = 4096;
+/// The most that is kept of a list of checked files; what is cut off counts as changed.
+const MAX_LIST: usize = 1024 * 1024;
 /// Far enough away to mean "no limit", near enough for time arithmetic.
 const NO_LIMIT: Duration = Duration::from_hours(24 * 365);
 
@@ -143,7 +145,7 @@ impl Conversation {
             Report::Exit(code) if self.exit.is_none() => self.exit = Some((code, Instant::now())),
             Report::Signal(signal) if self.signal.is_none() => self.signal = Some(signal),
             // The first one says why, a later one only that it ended.
-            _ if matches!(self.last, Some(Report::NoTar | Report::NoGzip | Report::NoDirectory)) => {}
+            _ if self.last.is_some_and(Report::is_refusal) => {}
             other => self.last = Some(other),
         }
     }
@@ -163,7 +165,7 @@ impl Conversation {
             || self.ended
             || matches!(
                 self.last,
-                Some(Report::NoTar | Report::NoGzip | Report::NoDirectory | Report::Failed(_))
+                Some(last) if last.is_refusal() || matches!(last, Report::Failed(_))
             )
     }
 
@@ -246,6 +248,22 @@ impl Conversation {
         Ok(())
     }
 
+    /// Pumps until `done`, or until the script is over.
+    pub(super) fn until(
+        &mut self,
+        link: &Link,
+        patience: &mut Patience<'_>,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), SshErrorKind> {
+        while !done(self) && !self.is_over() {
+            if !self.pump(link, &mut |_| {})? {
+                patience.check()?;
+                link.wait(patience.until())?;
+            }
+        }
+        Ok(())
+    }
+
     /// After the end of the output: waits for the peer to close, and says how the command ended.
     pub(super) fn await_exit(&mut self, link: &Link, patience: &Patience<'_>) -> Result<Exit, SshErrorKind> {
         let waited = link.drive(patience, None, || self.channel.wait_close());
@@ -292,6 +310,9 @@ impl Heard {
             (Part::Report(Report::File(length)), _) => {
                 let length = usize::try_from(length).unwrap_or(0);
                 self.file = Some(WantedFile { length, ..WantedFile::default() });
+            }
+            (Part::Report(Report::List), _) => {
+                self.file = Some(WantedFile { length: MAX_LIST, ..WantedFile::default() });
             }
             (Part::Report(Report::End), Some(file)) => file.complete = true,
             (Part::Report(report), _) => self.reports.push(report),

@@ -1,15 +1,20 @@
 //! Directories and files on a target.
 
-use std::fmt;
-use std::io::Write;
-use std::path::Path;
+use std::fmt::{self, Write as _};
+use std::io::{Seek as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
+use super::inventory;
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
+use super::unpacking::{MIN_GZIP, Unpacking};
 use crate::shell::quote;
 use crate::stop::StopLevel;
 
@@ -67,25 +72,26 @@ pub(super) fn make_private_dir(
     Ok(dir)
 }
 
-/// Removes a directory and looks whether it is gone. What another user made in it may need that user.
+/// Removes a directory and looks whether it is gone. What other users made in it may need those users.
 pub(super) fn remove_dir(
     worker: &Worker,
     dir: &RemoteDir,
-    account: Option<&Account>,
+    accounts: &[Account],
     cancel: &Cancel,
 ) -> Result<(), SshErrorKind> {
     let path = quote(&dir.path);
-    let as_account = match account {
-        Some(account) => format!(
-            "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1\n",
-            become_user::feeding(account, &format!("rm -rf {path}/*")),
+    let mut as_accounts = String::new();
+    for account in accounts {
+        let _ = writeln!(
+            as_accounts,
+            "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1",
+            become_user::feeding(account, &format!("rm -rf {path}/* {path}/.[!.]*")),
             become_user::command(account)
-        ),
-        None => String::new(),
-    };
+        );
+    }
     // Members without the right to write (a read-only source tree) would keep rm from removing their content.
     let body = format!(
-        "cd / && rm -rf {path} 2>/dev/null && return 0\n{as_account}chmod -R u+rwx {path} 2>/dev/null\n\
+        "cd / && rm -rf {path} 2>/dev/null && return 0\n{as_accounts}chmod -R u+rwx {path} 2>/dev/null\n\
          rm -rf {path}\n[ ! -e {path} ]"
     );
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
@@ -104,39 +110,104 @@ pub(super) fn read_file(
     cancel: &Cancel,
 ) -> Result<Option<Vec<u8>>, SshErrorKind> {
     let mut content = Vec::new();
-    let found = fetch(worker, remote, max_bytes, cancel, &mut |bytes| {
+    let found = fetch(worker, remote, 0, max_bytes, cancel, &mut |bytes| {
         content.extend_from_slice(bytes);
         Ok(())
     })?;
     Ok(found.map(|_| content))
 }
 
+/// A file on its way here, with what has arrived of it: another connection goes on with that. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    local: PathBuf,
+    part: Arc<Mutex<Part>>,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// Under its temporary name; none once it has its own.
+    file: Option<NamedTempFile>,
+    length: u64,
+}
+
+impl Arriving {
+    /// A file that gets the name `local` once it is whole.
+    pub fn new(local: &Path) -> Result<Self, SshErrorKind> {
+        let dir = local.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Under a name that the next process of the job removes if this one is killed here.
+        let prefix = format!(".autoexec-{}-fetch.", std::process::id());
+        let file = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(dir);
+        let file = file.map_err(|source| SshErrorKind::LocalFile { path: local.to_owned(), source })?;
+        let part = Part { file: Some(file), length: 0 };
+        Ok(Self { local: local.to_owned(), part: Arc::new(Mutex::new(part)) })
+    }
+
+    /// How many bytes have arrived.
+    pub fn length(&self) -> u64 {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner).length
+    }
+}
+
 pub(super) fn download(
     worker: &Worker,
     remote: &str,
-    local: &Path,
+    arriving: &Arriving,
     max_bytes: u64,
     cancel: &Cancel,
 ) -> Result<Option<u64>, SshErrorKind> {
-    let at_local = |source| SshErrorKind::LocalFile { path: local.to_owned(), source };
-    let dir = local.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Under a name that the next process of the job removes if this one is killed here.
-    let prefix = format!(".autoexec-{}-fetch.", std::process::id());
-    let mut file =
-        tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(dir).map_err(at_local)?;
-    let found =
-        fetch(worker, remote, max_bytes, cancel, &mut |bytes| file.write_all(bytes).map_err(at_local))?;
+    let local = &arriving.local;
+    let at_local = |source| SshErrorKind::LocalFile { path: local.clone(), source };
+    let mut part = arriving.part.lock().unwrap_or_else(PoisonError::into_inner);
+    let Part { file: kept, length } = &mut *part;
+    let Some(file) = kept.as_mut() else { return Ok(Some(*length)) };
+    if *length > 0 && !begins_alike(worker, remote, file.path(), *length, cancel)? {
+        file.as_file().set_len(0).map_err(at_local)?;
+        file.as_file_mut().rewind().map_err(at_local)?;
+        *length = 0;
+    }
+    let found = fetch(worker, remote, *length, max_bytes, cancel, &mut |bytes| {
+        file.write_all(bytes).map_err(at_local)?;
+        *length += bytes.len() as u64;
+        Ok(())
+    })?;
     if found.is_some() {
         file.as_file().sync_data().map_err(at_local)?;
-        file.persist(local).map_err(|error| at_local(error.error))?;
+        if let Some(file) = kept.take() {
+            file.persist(local).map_err(|error| at_local(error.error))?;
+        }
     }
     Ok(found)
 }
 
-/// Hands a remote file's bytes to `write`. Returns its length, none for a missing file.
+/// Whether the remote file still begins with what has arrived. A target that cannot tell is asked for all of it.
+fn begins_alike(
+    worker: &Worker,
+    remote: &str,
+    part: &Path,
+    length: u64,
+    cancel: &Cancel,
+) -> Result<bool, SshErrorKind> {
+    let path = quote(remote);
+    let body = format!("head -c {length} < {path} | sha256sum");
+    let mut said = Vec::new();
+    let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate));
+    script::run(&worker.link, &body, &mut patience, None, &mut |bytes| {
+        if said.len() < MAX_PREFIX {
+            said.extend_from_slice(bytes);
+        }
+    })?;
+    let own = inventory::digest_of(part)
+        .map_err(|source| SshErrorKind::LocalFile { path: part.to_owned(), source })?;
+    Ok(said.starts_with(hex::encode(own).as_bytes()))
+}
+
+/// Hands a remote file's bytes from `offset` on to `write`. Returns its length, none for a missing file.
 fn fetch(
     worker: &Worker,
     remote: &str,
+    offset: u64,
     max_bytes: u64,
     cancel: &Cancel,
     write: &mut dyn FnMut(&[u8]) -> Result<(), SshErrorKind>,
@@ -146,31 +217,29 @@ fn fetch(
         return Err(SshErrorKind::Invalid { what: "remote path", detail });
     }
     let path = quote(remote);
+    let skip = if offset > 0 { format!("tail -c +{}", offset + 1) } else { "cat".to_owned() };
     // head bounds what a growing file sends; one byte more than allowed is enough to know. Not every head can count.
+    // The first byte says whether the rest is packed.
     let body = format!(
-        "[ -e {path} ] || return {MISSING}\n[ -f {path} ] || return {NOT_A_FILE}\n\
-         if head -c 1 </dev/null >/dev/null 2>&1; then head -c {} < {path}; else cat < {path}; fi",
-        max_bytes.saturating_add(1)
+        "[ -e {path} ] || return {MISSING}\n[ -f {path} ] || return {NOT_A_FILE}\n[ -r {path} ] || {{ cat < {path}; return; }}\n\
+         if [ \"$(($(wc -c < {path})))\" -ge {MIN_GZIP} ] && command -v gzip >/dev/null 2>&1; then printf z; ae_z='gzip -1c'; \
+         else printf p; ae_z=cat; fi\n\
+         if head -c 1 </dev/null >/dev/null 2>&1; then {skip} < {path} | head -c {} | $ae_z; else {skip} < {path} | $ae_z; fi",
+        max_bytes.saturating_add(1).saturating_sub(offset)
     );
-    let mut length: u64 = 0;
-    let mut written = Ok(());
-    let mut take = |bytes: &[u8]| {
-        length = length.saturating_add(bytes.len() as u64);
-        if written.is_ok() && length <= max_bytes {
-            written = write(bytes);
-        }
-    };
+    let mut unpacking = Unpacking::new(offset, max_bytes, write);
     let mut patience =
         Patience::new(Step::Output, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let ran = script::run(&worker.link, &body, &mut patience, None, &mut take)?;
-    written?;
-    if length > max_bytes {
-        return Err(SshErrorKind::TooLarge { path: remote.to_owned(), limit: max_bytes });
-    }
+    let ran = script::run(&worker.link, &body, &mut patience, None, &mut |bytes| unpacking.take(bytes))?;
     match ran.code {
         MISSING => return Ok(None),
         NOT_A_FILE => return Err(SshErrorKind::NotAFile { path: remote.to_owned() }),
         _ => ran.expect_success(|| format!("reading {remote}"))?,
     }
-    Ok(Some(length))
+    match unpacking.finish()? {
+        length if length > max_bytes => {
+            Err(SshErrorKind::TooLarge { path: remote.to_owned(), limit: max_bytes })
+        }
+        length => Ok(Some(length)),
+    }
 }

@@ -22,8 +22,14 @@ pub(super) enum Report {
     NoTar,
     /// The target has no gzip.
     NoGzip,
-    /// Ready for data on stdin.
-    Ready,
+    /// So many bytes of a large file are there already; the rest is wanted.
+    Have(u64),
+    /// What a check of digests found follows, up to the next report.
+    List,
+    /// Files that were left out are not there as they were.
+    Stale,
+    /// The target has no sha256sum.
+    NoSums,
     /// Something before the command failed, with this code.
     Failed(i32),
     /// A wanted file of this many bytes follows, up to the next report.
@@ -39,8 +45,16 @@ pub(super) enum Report {
 }
 
 impl Report {
+    /// True when the script has ended before the command, because the target or its directory lacks something.
+    pub(super) fn is_refusal(self) -> bool {
+        matches!(self, Self::NoTar | Self::NoGzip | Self::NoDirectory | Self::NoSums | Self::Stale)
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let (name, number) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        if name == "have" {
+            return number.parse().ok().map(Self::Have);
+        }
         let number: i32 = number.parse().ok()?;
         match name {
             "start" => Some(Self::Start),
@@ -53,7 +67,9 @@ impl Report {
             "end" => Some(Self::End),
             "signal" => Some(Self::Signal(number)),
             "lost" => Some(Self::Lost),
-            "ready" => Some(Self::Ready),
+            "list" => Some(Self::List),
+            "stale" => Some(Self::Stale),
+            "nosums" => Some(Self::NoSums),
             "exit" => Some(Self::Exit(number)),
             _ => None,
         }

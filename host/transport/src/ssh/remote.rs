@@ -9,10 +9,12 @@ use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
 use super::feed::Outcome;
+use super::inventory::{self, Plan};
+use super::large::{self, LARGE};
 use super::marker::{Filter, Report, Token};
 use super::patience::{Cancel, Patience};
 use super::stopping::stop_group;
-use super::task::{DetachedRun, RemoteCommand, RemoteTask, TaskEnd};
+use super::task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd};
 use super::upload::{self, Cargo};
 use super::wrapper::{self, Packing, Wrapper};
 use crate::exit::{Exit, StopOutcome};
@@ -64,31 +66,97 @@ pub(super) fn run(
     on_start: OnStart,
 ) -> Result<TaskEnd, SshErrorKind> {
     check(&task.command)?;
-    let mut cargo = match &task.setup {
-        Some(setup) => Cargo::of(&setup.entries, setup.dir.path(), worker.gzip())?,
-        None => Cargo::default(),
-    };
     let mut make = task.setup.as_ref().is_some_and(|setup| setup.make);
     let mut on_start = Some(on_start);
+    let mut corrected = false;
     loop {
-        let mut running = Running::begin(worker, task, make, &cargo, sink, cancel, &mut on_start)?;
+        let plan = match &task.setup {
+            Some(setup) => plan(worker, setup, &mut make, cancel)?,
+            None => Plan::default(),
+        };
+        let inventory = task.setup.as_ref().and_then(|setup| setup.inventory.as_ref());
+        match (try_plan(worker, task, &plan, &mut make, sink, cancel, &mut on_start)?, inventory) {
+            (Tried::Ended { end, begun }, inventory) => {
+                if let Some(inventory) = inventory.filter(|_| begun) {
+                    inventory.delivered(plan);
+                }
+                return end;
+            }
+            // Once is a tool that changes files. More than that would go on for ever.
+            (Tried::Stale(found), Some(inventory)) if !corrected => {
+                corrected = true;
+                inventory.correct(&found);
+            }
+            (Tried::Stale(_) | Tried::NoSums, Some(inventory)) => inventory.give_up(),
+            (Tried::Stale(_) | Tried::NoSums, None) => return Err(SshErrorKind::NoExit),
+        }
+    }
+}
+
+/// Sends what is large by itself, and says what goes with the command.
+fn plan(worker: &Worker, setup: &Setup, make: &mut bool, cancel: &Cancel) -> Result<Plan, SshErrorKind> {
+    let Some(inventory) = &setup.inventory else {
+        return Ok(Plan::all(&setup.entries));
+    };
+    for entry in inventory::large(&setup.entries, LARGE) {
+        let Some((digest, _)) = inventory.digest(&entry) else { continue };
+        if !inventory.has(&entry, &digest) {
+            large::send(worker, &setup.dir, *make, &entry, &digest, cancel)?;
+            *make = false;
+            inventory.arrived(&entry, digest);
+        }
+    }
+    Ok(inventory.plan(&setup.entries))
+}
+
+/// What came of sending a plan with the command.
+enum Tried {
+    Ended {
+        end: Result<TaskEnd, SshErrorKind>,
+        /// The command was started, so all files were there.
+        begun: bool,
+    },
+    /// Something that was left out is not there; what the target says about each file.
+    Stale(Vec<u8>),
+    NoSums,
+}
+
+fn try_plan(
+    worker: &Worker,
+    task: &RemoteTask,
+    plan: &Plan,
+    make: &mut bool,
+    sink: &dyn OutputSink,
+    cancel: &Cancel,
+    on_start: &mut Option<OnStart>,
+) -> Result<Tried, SshErrorKind> {
+    let mut cargo = match &task.setup {
+        Some(setup) => Cargo::of(&plan.send, setup.dir.path(), worker.gzip())?,
+        None => Cargo::default(),
+    };
+    loop {
+        let mut running = Running::begin(worker, task, *make, plan, &cargo, sink, cancel, on_start)?;
         let end = running.finish();
         let refused = running.conversation.last;
+        let begun = running.conversation.group.is_some();
+        let found = running.conversation.file.take();
         running.close();
         match (refused, &task.setup) {
+            (Some(Report::Stale), _) => return Ok(Tried::Stale(found.unwrap_or_default().bytes)),
+            (Some(Report::NoSums), _) => return Ok(Tried::NoSums),
             (Some(Report::NoGzip), Some(_)) if cargo.packing() == Some(Packing::Gzip) => {
                 worker.forget_gzip();
                 cargo.unpacked();
             }
             (Some(Report::NoTar), Some(setup)) if cargo.packing().is_some() => {
                 tracing::debug!(target = %worker.target, "no tar on the target; uploading file by file");
-                upload::one_by_one(worker, &setup.entries, setup.dir.path(), cancel)?;
+                upload::one_by_one(worker, &plan.send, setup.dir.path(), cancel)?;
                 cargo = Cargo::default();
             }
-            _ => return end,
+            _ => return Ok(Tried::Ended { end, begun }),
         }
         // The first try has made it.
-        make = false;
+        *make = false;
     }
 }
 
@@ -132,6 +200,7 @@ impl<'a> Running<'a> {
         worker: &'a Worker,
         task: &'a RemoteTask,
         make: bool,
+        plan: &Plan,
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
         cancel: &'a Cancel,
@@ -143,6 +212,8 @@ impl<'a> Running<'a> {
             root: task.setup.as_ref().map_or("", |setup| setup.dir.path()),
             inline: cargo.inline(),
             stream: cargo.packing(),
+            check: plan.check.as_deref(),
+            last: plan.list.as_deref(),
             command: Some(&task.command),
             detached: task.detached.as_ref().map(DetachedRun::dir),
             wanted: task.wanted.as_ref(),
@@ -276,10 +347,7 @@ impl<'a> Running<'a> {
     /// True when the script has given up before the command.
     fn refused(&self) -> bool {
         let last = self.conversation.last;
-        matches!(
-            last,
-            Some(Report::NoDirectory | Report::NoTar | Report::NoGzip | Report::Failed(_) | Report::Lost)
-        )
+        last.is_some_and(|last| last.is_refusal() || matches!(last, Report::Failed(_) | Report::Lost))
     }
 
     fn pump(&mut self) -> Result<bool, SshErrorKind> {
@@ -307,7 +375,9 @@ impl<'a> Running<'a> {
                 return Err(SshErrorKind::RemoteDirectory { dir: self.task.command.dir.clone() });
             }
             Some(Report::Failed(code)) => return Err(self.failure(code)),
-            Some(Report::Lost) => return Err(SshErrorKind::NoExit),
+            Some(Report::Lost) => return Err(SshErrorKind::CommandGone),
+            // It has said why; the caller tries something else.
+            Some(last) if last.is_refusal() => return Err(SshErrorKind::NoExit),
             _ => {}
         }
         if let Some((code, _)) = self.conversation.exit {

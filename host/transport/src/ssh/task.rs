@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::become_user::Account;
 use super::exec::RemoteEnd;
 use super::files::RemoteDir;
+use super::inventory::Inventory;
 use crate::entry::UploadEntry;
 
 /// A command for a POSIX target.
@@ -30,6 +31,8 @@ pub struct Setup {
     pub make: bool,
     /// The files.
     pub entries: Vec<UploadEntry>,
+    /// What stands in the directory already; without it everything is sent.
+    pub inventory: Option<Inventory>,
 }
 
 /// The file that is sent back when the command succeeds.

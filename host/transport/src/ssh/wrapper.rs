@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::become_user;
+use super::become_user::{self, GroupReport, Method};
 use super::marker::Token;
 use super::task::{RemoteCommand, Wanted};
 use crate::shell::quote;
@@ -40,6 +40,10 @@ pub(super) struct Wrapper<'a> {
     pub(super) root: &'a str,
     pub(super) inline: &'a [Inline],
     pub(super) stream: Option<Packing>,
+    /// List of digests below the root that has to hold.
+    pub(super) check: Option<&'a str>,
+    /// The last file of the stream: without it the stream was cut off.
+    pub(super) last: Option<&'a str>,
     pub(super) command: Option<&'a RemoteCommand>,
     /// Directory of a command that goes on without us.
     pub(super) detached: Option<&'a str>,
@@ -52,11 +56,16 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// Shell text that `r` and line breaks in [`word`] need.
-fn prelude(token: &Token) -> String {
+pub(super) fn prelude(token: &Token) -> String {
     format!(
         "ae_t={}; ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
         token.text()
     )
+}
+
+/// Makes the root (a word). `mkdir` fails on anything that is there already, a planted link included.
+pub(super) fn make_root(root: &str) -> String {
+    format!("( umask 077; mkdir -m 700 {root} ) || {{ ae_r failed \"$?\"; exit 1; }}; ")
 }
 
 impl Wrapper<'_> {
@@ -83,14 +92,22 @@ impl Wrapper<'_> {
     fn prepare(&self, line: &mut String) {
         let root = word(self.root);
         if self.make {
-            // mkdir fails on anything that is there already, a planted link included.
-            let _ = write!(line, "( umask 077; mkdir -m 700 {root} ) || {{ ae_r failed \"$?\"; exit 1; }}; ");
+            line.push_str(&make_root(&root));
         }
-        if self.inline.is_empty() && self.stream.is_none() {
+        if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() {
             return;
         }
         let _ = write!(line, "( umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
-        let mut steps = Vec::new();
+        if let Some(check) = self.check {
+            let _ = write!(
+                line,
+                "command -v sha256sum >/dev/null 2>&1 || {{ ae_r nosums 0; exit 9; }}; \
+                 ae_s=$(LC_ALL=C sha256sum -c {} 2>/dev/null) || \
+                 {{ ae_r list 0; printf %s \"$ae_s\"; ae_r end 0; ae_r stale 0; exit 9; }}; ",
+                word(&format!("./{check}"))
+            );
+        }
+        let mut steps = vec![":".to_owned()];
         let parents: Vec<String> = parents(self.inline).iter().map(|dir| word(&format!("./{dir}"))).collect();
         if !parents.is_empty() {
             steps.push(format!("mkdir -p {}", parents.join(" ")));
@@ -109,6 +126,9 @@ impl Wrapper<'_> {
             // Modes are exact (-p); the owner is whoever extracts, for the headers say root and only root can obey.
             let unpack = if packing == Packing::Gzip { "gzip -dc | tar -xpf -" } else { "tar -xpf -" };
             steps.push(unpack.to_owned());
+            if let Some(last) = self.last {
+                steps.push(format!("[ -f {} ]", word(&format!("./{last}"))));
+            }
         }
         let _ = write!(line, "{} ) || {{ ae_r failed \"$?\"; exit 1; }}; ", steps.join(" && "));
     }
@@ -179,7 +199,7 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
     line.push_str("case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ");
     line.push_str("printf '\\036%s run 0\\036' \"$ae_t\" >&2; ");
     if let Some(account) = &command.account {
-        let inner = become_user::inner(command, Some(token));
+        let inner = become_user::inner(command, Some(&GroupReport::Output(token)));
         let _ = write!(
             line,
             "{}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
@@ -207,8 +227,17 @@ fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
         "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" ) || {{ ae_r failed \"$?\"; exit 1; }}; ",
         word(dir)
     );
+    // `su` makes a session of its own, whose group only the command itself can name.
+    let mut named = "";
     let (feed, program) = if let Some(account) = &command.account {
-        let inner = become_user::inner(command, None);
+        let group = match account.method {
+            Method::Su => {
+                named = "3>\"$d/group\"";
+                Some(GroupReport::Descriptor)
+            }
+            Method::Sudo => None,
+        };
+        let inner = become_user::inner(command, group.as_ref());
         let _ = write!(line, "{}; ae_e() {{ :; }}; ", become_user::feeding(account, &inner));
         ("ae_b |", become_user::command(account))
     } else {
@@ -217,15 +246,23 @@ fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
     };
     let keeper = format!(
         "trap '' HUP; case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; d=$AUTOEXEC_D; unset AUTOEXEC_D; \
-         {program} >\"$d/out\" 2>&1; x=$?; echo \"$x\" >\"$d/x\"; mv \"$d/x\" \"$d/exit\""
+         {program} >\"$d/out\" 2>&1 {named}; x=$?; echo \"$x\" >\"$d/x\"; mv \"$d/x\" \"$d/exit\""
     );
     let keeper = word(&keeper);
     let _ = write!(
         line,
         "command -v setsid >/dev/null 2>&1 && head -c 1 </dev/null >/dev/null 2>&1 || {{ ae_r failed {NO_TOOLS}; exit 1; }}; \
          {feed} ( ae_e; AUTOEXEC_D=$d; export AUTOEXEC_D; exec setsid /bin/sh -c {keeper} >/dev/null 2>\"$d/say\" ) & g=$!; \
-         echo \"$g\" >\"$d/pid\"; ae_r group \"$g\"; "
+         echo \"$g\" >\"$d/pid\"; "
     );
+    if named.is_empty() {
+        line.push_str("ae_r group \"$g\"; ");
+    } else {
+        line.push_str(
+            "while [ ! -s \"$d/group\" ] && kill -s 0 \"$g\" 2>/dev/null; do sleep 0.05 2>/dev/null || sleep 1; done; \
+             [ -s \"$d/group\" ] && ae_r group \"$(cat \"$d/group\")\"; ",
+        );
+    }
 }
 
 /// Shows the output file from an offset on, until the exit code is there. The file is only read up to a size that was
@@ -267,7 +304,8 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
     let mut line = prelude(token);
     let _ = write!(
         line,
-        "d={}; [ -f \"$d/pid\" ] || {{ ae_r lost 0; exit 1; }}; ae_r group \"$(cat \"$d/pid\")\"; ",
+        "d={}; [ -f \"$d/pid\" ] || {{ ae_r lost 0; exit 1; }}; if [ -s \"$d/group\" ]; then ae_r group \"$(cat \"$d/group\")\"; \
+         else ae_r group \"$(cat \"$d/pid\")\"; fi; ",
         word(dir)
     );
     follow(&mut line, dir, offset);

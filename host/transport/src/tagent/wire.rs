@@ -1,7 +1,6 @@
 //! One connection: TCP, handshake, frames with time limits. One connection carries one request (spec §1).
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +17,7 @@ use super::frame::{self, Decoder, Frame, FrameError};
 use super::handshake::{AgentInfo, Greeting, excerpt, verdict};
 use super::settings::TagentTarget;
 use crate::output::with_buffer;
+use crate::reach::{self, Unreached};
 
 /// A greeting is far shorter; what announces more is another protocol.
 const MAX_GREETING: usize = 1024;
@@ -274,21 +274,8 @@ fn configure(socket: &TcpStream) {
 }
 
 async fn reach(target: &TagentTarget, deadline: Instant) -> Result<TcpStream, TagentErrorKind> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|source| TagentErrorKind::Resolve { source })?.collect();
-    let mut tried = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // An address that swallows packets must not use up the time of those after it.
-        let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX).max(1);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => tried.push(format!("{address}: {error}")),
-            Err(_) => tried.push(format!("{address}: no answer in {share:.1?}")),
-        }
-    }
-    if tried.is_empty() {
-        tried.push("the name has no address".to_owned());
-    }
-    Err(TagentErrorKind::Connect { tried: tried.join("; ") })
+    reach::reach(&target.host, target.port, deadline).await.map_err(|unreached| match unreached {
+        Unreached::Name(source) => TagentErrorKind::Resolve { source },
+        Unreached::Addresses(tried) => TagentErrorKind::Connect { tried },
+    })
 }

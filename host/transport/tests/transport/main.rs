@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
+mod becoming;
 mod connecting;
 mod detached;
 mod files;
@@ -11,4 +12,5 @@ mod jumping;
 mod local;
 mod running;
 mod stopping;
+mod syncing;
 mod tagent;

@@ -1,0 +1,156 @@
+//! Operations on targets as another user, and operations that go on without their connection (`conf/ssh.toml`).
+
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as the tests do")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use autoexec_e2e::TestJob;
+use autoexec_e2e::build::{one_shot, op, params, phase, with_output};
+use autoexec_e2e::wait::{LONG, until};
+use autoexec_test_support::sshd::{Sshd, SshdOptions};
+use autoexec_test_support::sudoers::Sudoers;
+use serde_json::{Value, json};
+
+const KEY: &str = "127.0.0.1--71";
+
+fn job(sshd: &Sshd, operations: Vec<Value>) -> TestJob {
+    let node = json!({"resourceId": 71, "nodeName": "n71", "nodeType": "Linux", "host": "127.0.0.1", "protocol": "ssh",
+        "protocolPort": sshd.port(), "username": sshd.user(), "password": sshd.password(), "runnerId": 1});
+    let job = TestJob::new(params([one_shot([phase("T", "target", operations)])]), &[node]).unwrap();
+    if sshd.password().is_empty() {
+        let config = std::fs::read_to_string(job.home.path().join("conf/config.ini")).unwrap();
+        let identity = format!("ssh.identity = {}\n", sshd.key_path().display());
+        job.home.write("conf/config.ini", config + &identity).unwrap();
+    }
+    // The account has to see the gate.
+    std::fs::set_permissions(job.home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    job
+}
+
+/// Says that it runs, waits for the gate, leaves an output.
+fn holding(gate: &Path) -> String {
+    format!(
+        "echo begun\nuntil [ -e {} ]; do sleep 0.05; done\necho ended\nprintf '{{\"name\": \"x\"}}' > output.json\nexit 0\n",
+        gate.display()
+    )
+}
+
+fn directory_of(log: &str) -> &Path {
+    Path::new(log.lines().find_map(|line| line.split_once("INFO: Job directory:")).unwrap().1)
+}
+
+#[test]
+fn a_detached_operation_outlives_its_connection() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    let operations = vec![
+        with_output(op("basic/hold", "target", 1), "name", "text"),
+        with_output(op("basic/after", "target", 2), "name", "text"),
+    ];
+    let job = job(&sshd, operations);
+    job.home.write("conf/ssh.toml", "[[operations]]\nmatch = [\"basic/hold\"]\ndetached = true\n").unwrap();
+    let gate = job.home.path().join("gate");
+    job.home.write_remote_plugin("basic", "hold", &holding(&gate)).unwrap();
+    job.home.write_remote_plugin("basic", "after", "printf '{\"name\": \"y\"}' > output.json\n").unwrap();
+    let running = job.start(&["--firstfire"]).unwrap();
+    until("the script", LONG, || job.node_log("T", KEY).contains(" begun\n").then_some(())).unwrap();
+    sshd.kill_sessions();
+    until("a new connection", LONG, || job.node_log("T", KEY).contains("Connected again.").then_some(()))
+        .unwrap();
+    std::fs::write(&gate, "").unwrap();
+    let finished = running.wait().unwrap();
+    let log = job.node_log("T", KEY);
+    assert_eq!(finished.code, Some(0), "{log}\n{}", job.console());
+    for (text, times) in [(" begun\n", 1), (" ended\n", 1), ("The operation goes on on the target", 1)] {
+        assert_eq!(log.matches(text).count(), times, "{text}: {log}");
+    }
+    let outputs: Value = serde_json::from_str(&job.file(&format!("output/{KEY}.json"))).unwrap();
+    assert_eq!(
+        (&outputs["basic/hold_1"]["name"], &outputs["basic/after_2"]["name"]),
+        (&json!("x"), &json!("y"))
+    );
+    assert!(!directory_of(&log).exists(), "{log}");
+}
+
+#[test]
+fn a_detached_operation_that_cannot_be_reached_again_says_where_it_is() {
+    let mut sshd = Sshd::start(SshdOptions::default()).unwrap();
+    let job = job(&sshd, vec![op("basic/hold", "target", 1)]);
+    let rules = "[limits]\nreconnect = 1\n[[hosts]]\nmatch = [\"127.*\"]\ndetached = true\n";
+    job.home.write("conf/ssh.toml", rules).unwrap();
+    let gate = job.home.path().join("gate");
+    job.home.write_remote_plugin("basic", "hold", &holding(&gate)).unwrap();
+    let running = job.start(&["--firstfire"]).unwrap();
+    until("the script", LONG, || job.node_log("T", KEY).contains(" begun\n").then_some(())).unwrap();
+    sshd.kill_sessions();
+    sshd.stop();
+    let finished = running.wait().unwrap();
+    let log = job.node_log("T", KEY);
+    assert_eq!(finished.code, Some(1), "{log}");
+    let directory = directory_of(&log);
+    assert!(log.contains("may still be running on the target as process group "), "{log}");
+    assert!(log.contains(&format!("its directory {} was left there", directory.display())), "{log}");
+    assert!(directory.join("detached1/pid").exists(), "{log}");
+    std::fs::write(&gate, "").unwrap();
+    until("its end", LONG, || directory.join("detached1/exit").exists().then_some(())).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn an_operation_runs_as_another_user() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    // An account goes with its shell; this one is another.
+    let other =
+        Sshd::start(SshdOptions { shell: PathBuf::from("/bin/bash"), ..SshdOptions::default() }).unwrap();
+    let Some(_rule) = Sudoers::allow(sshd.user(), other.user()).unwrap() else {
+        println!("SKIPPED, needs root, sudo and setfacl");
+        return;
+    };
+    let operations = vec![
+        with_output(op("basic/who", "target", 1), "name", "text"),
+        with_output(op("basic/su", "target", 2), "name", "text"),
+        with_output(op("basic/self", "target", 3), "name", "text"),
+    ];
+    let job = job(&sshd, operations);
+    job.home.write("conf/secret", format!("{}\n", other.password())).unwrap();
+    std::fs::set_permissions(job.home.path().join("conf/secret"), std::fs::Permissions::from_mode(0o600))
+        .unwrap();
+    let user = other.user();
+    let rules = format!(
+        "[[hosts]]\nmatch = [\"127.0.0.1\"]\nbecome = {{ user = \"{user}\", node_password = true }}\n\
+         [[operations]]\nmatch = [\"basic/su\"]\nbecome = {{ user = \"{user}\", method = \"su\", password = {{ file = \"secret\" }} }}\n\
+         [[operations]]\nmatch = [\"basic/self\"]\nbecome = \"none\"\n"
+    );
+    job.home.write("conf/ssh.toml", rules).unwrap();
+    for tool in ["who", "su", "self"] {
+        let script = "printf '{\"name\": \"%s %s\"}' \"$(id -un)\" \"$NODE_NAME\" > output.json\n: > \"made_by_$(id -un)\"\n";
+        job.home.write_remote_plugin("basic", tool, script).unwrap();
+    }
+    job.expect(0, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", KEY);
+    let outputs: Value = serde_json::from_str(&job.file(&format!("output/{KEY}.json"))).unwrap();
+    for (operation, user) in [("who_1", user), ("su_2", user), ("self_3", sshd.user())] {
+        assert_eq!(outputs[&format!("basic/{operation}")]["name"], format!("{user} n71"), "{log}");
+    }
+    assert!(!directory_of(&log).exists(), "{log}");
+    for password in [sshd.password(), other.password()] {
+        assert!(!log.contains(password) && !job.console().contains(password));
+    }
+}
+
+#[test]
+fn a_wrong_password_of_the_other_user_fails_the_node_and_stands_nowhere() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    if sshd.password().is_empty() {
+        println!("SKIPPED, needs root for accounts with passwords");
+        return;
+    }
+    let job = job(&sshd, vec![op("basic/who", "target", 1)]);
+    let rules = "[[hosts]]\nmatch = [\"*\"]\nbecome = { user = \"root\", method = \"su\", password = \"wr0ng-Pa55\" }\n";
+    job.home.write("conf/ssh.toml", rules).unwrap();
+    job.home.write_remote_plugin("basic", "who", "echo ran\n").unwrap();
+    job.expect(1, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", KEY);
+    assert!(log.contains("did not let us become root"), "{log}");
+    assert!(!log.contains("wr0ng") && !log.contains(" ran\n") && !job.console().contains("wr0ng"), "{log}");
+}
