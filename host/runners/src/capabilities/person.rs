@@ -309,7 +309,7 @@ mod tests {
         let kind = std::fs::metadata(&pipe).unwrap().file_type();
         assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind));
         let text = std::fs::read_to_string(dir.path().join("n.txt.run.pipe.json")).unwrap();
-        assert!(text.contains(r#""options":["Yes","No"]"#), "{text}");
+        assert!(text.contains(r#""options": ["Yes", "No"]"#), "{text}");
         drop(files);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
