@@ -124,7 +124,7 @@ fn install(program: &Path, place: &Path) -> Result<()> {
 
 /// `AUTOEXEC_BIN`, what cargo names for a test of the program's own package, or the newest build in the target
 /// directory this test itself runs from.
-fn find_program() -> Result<PathBuf> {
+pub fn find_program() -> Result<PathBuf> {
     for name in ["AUTOEXEC_BIN", "CARGO_BIN_EXE_autoexec"] {
         if let Some(path) = std::env::var_os(name).map(PathBuf::from) {
             return if path.is_file() {
