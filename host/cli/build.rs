@@ -7,8 +7,8 @@ use std::{env, fs, io};
 /// Directories of the source tree that belong to the SDK.
 const ROOTS: [&str; 4] = ["sdk/rust", "sdk/python", "sdk/js", "wit/autoexec-tool"];
 
-/// Directories that tools leave behind there.
-const LEFT_OUT: [&str; 4] = ["target", "node_modules", "__pycache__", "dist"];
+/// Directories that tools leave behind there, and those that a project does not need.
+const LEFT_OUT: [&str; 6] = ["target", "node_modules", "__pycache__", "dist", "examples", "tests"];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");

@@ -233,6 +233,22 @@ export const connection = {
   },
 };
 
+/** Datagrams (UDP) to and from one peer. */
+export const datagrams = {
+  open: (host, port) => {
+    const peer = `${host}:${port}`;
+    const handle = call('connection', 'openDatagrams', [host, port], `preparing datagrams to ${peer}`);
+    return {
+      send: (data) => method(handle, 'send', [bytes(data)], `sending a datagram to ${peer}`),
+      /** Waits for one; null when none came in time. */
+      receive: (timeout) => {
+        const got = method(handle, 'receive', [millis(timeout)], `waiting for a datagram of ${peer}`);
+        return got.tag === 'data' ? got.val : null;
+      },
+    };
+  },
+};
+
 /** SNMP agents: `snmp.agent('10.0.0.1', { tag: 'v2c', val: community })`. */
 export const snmp = {
   agent: (host, credentials, { port = 161, timeout = 5, retries = 2 } = {}) => {

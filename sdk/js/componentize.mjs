@@ -14,6 +14,8 @@ const sdk = (file) => fileURLToPath(new URL(file, import.meta.url));
 // The world says what may be imported, and each interface is handed to the SDK under its short name.
 const text = readFileSync(join(wit, `${world}.wit`), 'utf8');
 const names = [...text.matchAll(/^ {4}import ([^;]+);$/gm)].map(([, name]) => name);
+const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+const exports = [...text.matchAll(/^ {4}export ([^;]+);$/gm)].map(([, name]) => camel(name));
 const specifier = (name) => (name.includes(':') ? name : `autoexec:tool/${name}@1.0.0`);
 const short = (name) => name.replace(/^.*\//, '').replace(/@.*$/, '');
 const imports = names.map((name, number) => `import * as i${number} from '${specifier(name)}';`);
@@ -26,7 +28,8 @@ const entry = [
   ...imports,
   `import { exported } from '${sdk('exported.mjs')}';`,
   `import author from '${join(project, 'tool.js')}';`,
-  `export const tool = exported(author, { ${entries.join(', ')} });`,
+  `const all = exported(author, { ${entries.join(', ')} });`,
+  ...exports.map((name) => `export const ${name} = all.${name};`),
 ].join('\n');
 
 const bundled = await build({

@@ -7,24 +7,35 @@ import { readOptions } from './tool.mjs';
 
 const PLAIN_KINDS = ['not-found', 'check-failed', 'unreachable', 'timed-out', 'denied'];
 
-/** Makes `tool` of the world out of an author's, with the component's imports. */
+/** Makes what the world exports out of an author's tool, with the component's imports. */
 export function exported(author, modules) {
   install(new Bindings(modules));
+  const ask = (what, invocation) => {
+    try {
+      const given = Object.fromEntries(invocation.options.map(({ name, value }) => [name, JSON.parse(value)]));
+      const [options, unknown] = readOptions(author, given);
+      for (const name of unknown) log.warn(`option \`${name}\` is not known and was not used`);
+      return author[what]({ options, arguments: invocation.arguments.map((text) => JSON.parse(text)) });
+    } catch (error) {
+      if (error instanceof Failure) throw failure(error);
+      // A defect of the tool: its text and place go to the log, since a trap has neither.
+      log.error(`the tool has a defect: ${error?.stack ? `${error}\n${error.stack}` : error}`);
+      throw failure(new Failure(`the tool has a defect: ${error}`, { kind: 'defect' }));
+    }
+  };
   return {
-    run(invocation) {
-      try {
-        const given = Object.fromEntries(invocation.options.map(({ name, value }) => [name, JSON.parse(value)]));
-        const [options, unknown] = readOptions(author, given);
-        for (const name of unknown) log.warn(`option \`${name}\` is not known and was not used`);
-        const message = author.run({ options, arguments: invocation.arguments.map((text) => JSON.parse(text)) });
+    tool: {
+      run(invocation) {
+        const message = ask('run', invocation);
         return { message: message === undefined || message === null ? undefined : String(message) };
-      } catch (error) {
-        if (error instanceof Failure) throw failure(error);
-        // A defect of the tool: its text and place go to the log, since a trap has neither.
-        log.error(`the tool has a defect: ${error?.stack ? `${error}\n${error.stack}` : error}`);
-        throw failure(new Failure(`the tool has a defect: ${error}`, { kind: 'defect' }));
-      }
+      },
     },
+    dryRun: {
+      check: (invocation) => ask('check', invocation).map(({ subject, before, after }) => ({
+        subject, before: before ?? undefined, after: after ?? undefined,
+      })),
+    },
+    effectProbe: { probe: (invocation) => ask('probe', invocation) },
   };
 }
 

@@ -20,6 +20,7 @@ const show = (value) => JSON.stringify(value, (_, inner) => (typeof inner === 'b
 export class Host {
   #expected = [];
   #waited = 0;
+  #tool;
 
   constructor() {
     this.log = [];
@@ -44,9 +45,24 @@ export class Host {
 
   /** Runs a tool with options; gives its line for the operator. */
   run(tool, given = {}, args = []) {
+    return this.#ask('run', tool, given, args);
+  }
+
+  /** Asks a tool what it would change. */
+  check(tool, given = {}, args = []) {
+    return this.#ask('check', tool, given, args);
+  }
+
+  /** Asks a tool whether an interrupted run took effect. */
+  probe(tool, given = {}, args = []) {
+    return this.#ask('probe', tool, given, args);
+  }
+
+  #ask(what, tool, given, args) {
     const [options, unknown] = readOptions(tool, given);
     if (unknown.length > 0) throw new Error(`options that the tool does not have: ${unknown.join(', ')}`);
-    return tool.run({ options, arguments: args });
+    this.#tool = tool;
+    return tool[what]({ options, arguments: args });
   }
 
   /** Fails when something that was expected has not happened. */
@@ -89,7 +105,13 @@ export class Host {
     return {
       'log.line': () => { this.log.push(...args[1].split('\n').map((line) => [args[0], line])); },
       'log.write': () => { this.log.push(['raw', new TextDecoder().decode(args[0])]); },
-      'output.set': () => { this.outputs[args[0]] = JSON.parse(args[1]); },
+      'output.set': () => {
+        const known = Object.keys(this.#tool?.outputs ?? {});
+        if (this.#tool && !known.includes(args[0])) {
+          throw new Error(`the tool puts out \`${args[0]}\`, which its outputs do not describe: ${known.join(', ')}`);
+        }
+        this.outputs[args[0]] = JSON.parse(args[1]);
+      },
       'output.setLiveData': () => { this.liveData = JSON.parse(args[0]); },
       'job.getContext': () => this.context,
       'job.getNode': () => this.node,

@@ -27,7 +27,9 @@ const KINDS = { number: 'text', integer: 'text', boolean: 'select' };
 
 /**
  * Describes a tool: `options` (name to `{ help, type, default, label, choices }`), `outputs` (name to `{ help, kind }`),
- * `arguments` (members of the descriptor), and `run(call)`, which may return a line for the operator.
+ * `arguments` (members of the descriptor), and `run(call)`, which may return a line for the operator. `check(call)` gives what a run would
+ * change, a list of `{ subject, before, after }`; `probe(call)` gives whether an interrupted run took effect: 'complete', 'none' or
+ * 'unknown'. Both change nothing.
  */
 export function defineTool(tool) {
   for (const [name, option] of Object.entries(tool.options ?? {})) {
@@ -56,7 +58,8 @@ export function describe(tool) {
   const outputs = Object.entries(tool.outputs ?? {}).map(([name, output]) => (
     { opt: name, name: output.label ?? label(name), help: output.help, type: output.kind ?? 'text' }
   ));
-  return { options, outputs, argument: tool.arguments ?? null };
+  const can = (what) => typeof tool[what] === 'function';
+  return { options, outputs, argument: tool.arguments ?? null, check: can('check'), probe: can('probe') };
 }
 
 function label(name) {

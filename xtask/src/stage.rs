@@ -66,6 +66,19 @@ impl StagedHome {
         Ok(home)
     }
 
+    /// Installs the scripts for targets.
+    pub(crate) fn install_remote(&self) -> Result<()> {
+        let from = workspace::root()?.join("plugins-native/remote");
+        for entry in walkdir::WalkDir::new(&from) {
+            let entry = entry.context("reading plugins-native/remote")?;
+            if entry.file_type().is_file() {
+                let relative = entry.path().strip_prefix(&from).context("a path outside of its tree")?;
+                install(entry.path(), &self.path().join("plugins/remote").join(relative))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()

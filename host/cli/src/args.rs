@@ -96,6 +96,12 @@ pub struct RunArgs {
     /// Dry run: ask the tools that can tell what they would change, and change nothing. Makes a job of its own.
     #[arg(long, conflicts_with = "id")]
     pub check: bool,
+    /// For `plugin run --record`: write the host calls of the one component that is called to this file.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub record_calls: Option<PathBuf>,
+    /// For `plugin run --replay`: answer its host calls from this file.
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "record_calls")]
+    pub replay_calls: Option<PathBuf>,
     /// What to print on standard output: progress and a table, or one JSON event per line.
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,

@@ -70,6 +70,7 @@ fn run_request(flags: DropIn, unknown: Vec<String>) -> Result<RunRequest, CliErr
         ssh_rules: Vec::new(),
         key: None,
         face: Face::None,
+        tape: None,
         unknown_flags: unknown,
     })
 }

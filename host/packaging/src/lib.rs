@@ -6,8 +6,10 @@
 
 mod component;
 mod description;
+mod interpreters;
 mod toolchain;
 
 pub use component::{PackagingError, Packed, of_component, of_core_module, read_tool_file};
 pub use description::Description;
+pub use interpreters::{InstallError, Interpreters, TOOLCHAINS};
 pub use toolchain::{DEBIAN_PACKAGES, TARGET, Toolchain};

@@ -29,6 +29,7 @@ mod unit;
 mod wasm;
 
 pub use capabilities::{Lent, PhaseNodes, Questions, Surroundings};
+pub use autoexec_sandbox::Tape;
 pub use catalog::{Catalog, Found, Promises};
 pub use conduct::{BecomePassword, ConductRule, RunAs, SshConduct};
 pub use permits::SitePolicy;

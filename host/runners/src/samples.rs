@@ -87,6 +87,7 @@ impl Sample {
             compiled_cache: dir.path().join("cache"),
             ca_bundle: None,
             surroundings: nothing_around(),
+            tape: None,
         };
         let connector = SshConnector::new(SshSettings {
             connect_timeout: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use autoexec_engine::ports::{Runners, ToolInfo, UnitInfo, UnitRunner};
 use autoexec_model::command_line::ShellExpansion;
 use autoexec_model::{Call, JobId, Operation, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
-use autoexec_sandbox::{Sandbox, SandboxSettings};
+use autoexec_sandbox::{Sandbox, SandboxSettings, Tape};
 use autoexec_store::{Home, JobDir};
 use autoexec_transport::ssh::{Digests, SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
@@ -54,6 +54,8 @@ pub struct RunnerSettings {
     pub ca_bundle: Option<PathBuf>,
     /// What is around the tools of the job.
     pub surroundings: Surroundings,
+    /// Records the host calls of the one component that is called, or answers them from a recording.
+    pub tape: Option<Tape>,
 }
 
 /// Finds tools and makes unit runners.
@@ -80,7 +82,8 @@ impl Shared {
         let made = self.sandbox.get_or_init(|| {
             let cache_dir = Some(self.settings.compiled_cache.clone());
             let ca_bundle = self.settings.ca_bundle.clone();
-            let settings = SandboxSettings { cache_dir, ca_bundle, ..SandboxSettings::default() };
+            let tape = self.settings.tape.clone();
+            let settings = SandboxSettings { cache_dir, ca_bundle, tape, ..SandboxSettings::default() };
             Sandbox::new(settings).map_err(|error| error.to_string())
         });
         made.as_ref().map_err(Clone::clone)

@@ -12,6 +12,7 @@ use crate::host::{Denied, LogLevel, ToolHost};
 use crate::limits::{LimitName, LimitReached, Limits};
 use crate::net::Network;
 use crate::secrets::Secrets;
+use crate::tape::Running;
 
 /// Why the host ended a call from inside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,8 @@ pub(crate) enum HostTrap {
     Limit(LimitReached),
     #[error("{0}")]
     Misuse(String),
+    #[error("{0}")]
+    Tape(String),
 }
 
 /// The border between one call's guest and the host.
@@ -40,6 +43,8 @@ pub(crate) struct Border {
     pub(crate) limits: Limits,
     pub(crate) secrets: Secrets,
     pub(crate) network: Arc<Network>,
+    /// What becomes of host calls.
+    pub(crate) tape: Running,
     /// A call that must change nothing: a dry run, or a look whether a run took effect.
     only_looks: bool,
     log_left: AtomicU64,
@@ -55,6 +60,7 @@ impl Border {
         limits: Limits,
         secrets: Secrets,
         network: Arc<Network>,
+        tape: Running,
         only_looks: bool,
     ) -> Self {
         Self {
@@ -66,6 +72,7 @@ impl Border {
             limits,
             secrets,
             network,
+            tape,
             only_looks,
             log_left: AtomicU64::new(limits.log),
             output_left: AtomicU64::new(limits.output),
@@ -91,7 +98,7 @@ impl Border {
         } else if self.clock.is_over() {
             Err(HostTrap::TimedOut)
         } else {
-            Ok(())
+            self.tape.check()
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
+use crate::tape::Tape;
+
 /// Memory kept mapped in a pool slot between calls: more is slower to reset (wasm-facts §4).
 const KEEP_RESIDENT: usize = 64 << 10;
 
@@ -53,6 +55,8 @@ pub struct SandboxSettings {
     /// The same for components that need more than the pool gives: whole interpreters, and tools whose manifest asks for more
     /// memory. Their memory is mapped for each call.
     pub large_memory_cap: u64,
+    /// Records the host calls of the one call that is made, or answers them from a recording.
+    pub tape: Option<Tape>,
     /// Certificates (PEM) of authorities that the site trusts beside those of the system.
     pub ca_bundle: Option<PathBuf>,
     /// How often a running guest is interrupted to look at its time and at requests to stop.
@@ -71,6 +75,7 @@ impl Default for SandboxSettings {
             slots: 256,
             memory_cap: 64 << 20,
             large_memory_cap: 512 << 20,
+            tape: None,
             ca_bundle: None,
             tick: Duration::from_millis(10),
             guest_threads: (cores / 2).clamp(1, 4),

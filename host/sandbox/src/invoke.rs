@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime::component::{InstancePre, ResourceTableError};
@@ -19,6 +21,7 @@ use crate::limits::{LimitName, LimitReached, Limits};
 use crate::sandbox::Sandbox;
 use crate::secrets::Secrets;
 use crate::state::CallState;
+use crate::tape::{Cleaner, FORMAT, Heading, Running};
 use crate::tool::Tool;
 use crate::v1_0::Exports;
 
@@ -88,6 +91,9 @@ pub enum InvokeError {
     /// It has no such export.
     #[error("the tool can not do this: it does not export `{0}`")]
     NotExported(&'static str),
+    /// The recording of its host calls can not be made, or says something else.
+    #[error("{0}")]
+    Recording(String),
     /// It broke the rules of an interface.
     #[error("the tool used the host wrongly: {0}")]
     Misuse(String),
@@ -198,9 +204,11 @@ impl Sandbox {
             ..limits
         };
         let secrets = Secrets::take(&mut call, &tool.manifest);
+        let tape = self.tape(ask, tool, &call, &secrets).map_err(InvokeError::Recording)?;
         let network = Arc::clone(&self.network);
         let only_looks = ask != Ask::Run;
-        let border = Arc::new(Border::new(host, tool.linked.clone(), limits, secrets, network, only_looks));
+        let border =
+            Arc::new(Border::new(host, tool.linked.clone(), limits, secrets, network, tape, only_looks));
         let store = new_store(engine, Arc::clone(&border));
         let (instance, exports) = (tool.instance.clone(), tool.exports.clone());
         let measured = border.cpu.measure(async move {
@@ -210,6 +218,38 @@ impl Sandbox {
         });
         let task = self.threads.spawn(measured);
         Ok(RunningGuest { task: task.ok_or_else(shut_down)?, border })
+    }
+}
+
+impl Sandbox {
+    /// The tape of a call, where the sandbox is set up to have one. It holds one call.
+    fn tape(&self, ask: Ask, tool: &Tool, call: &ToolCall, secrets: &Secrets) -> Result<Running, String> {
+        let Some(tape) = &self.settings.tape else { return Ok(Running::Off) };
+        if self.taped.swap(true, Ordering::AcqRel) {
+            return Err("a recording holds one call, and this is another one: name one node".into());
+        }
+        if tool.uses_wasi_io {
+            return Err("this tool reaches files or sockets through WASI, which can not be recorded; the modules of an SDK can".into());
+        }
+        let options = call.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let clean = |value| Cleaner::new(secrets).clean(value);
+        let heading = Heading {
+            autoexec_recording: FORMAT,
+            tool: tool.manifest.name.to_string(),
+            version: tool.manifest.version.to_string(),
+            export: export_name(ask).to_owned(),
+            options: clean(Value::Object(options)),
+            arguments: clean(Value::Array(call.arguments.clone())),
+        };
+        Running::start(tape, heading)
+    }
+}
+
+fn export_name(ask: Ask) -> &'static str {
+    match ask {
+        Ask::Run => "run",
+        Ask::Check => "check",
+        Ask::Probe => "probe",
     }
 }
 
@@ -280,7 +320,10 @@ async fn run(
         Err(error) => return Err(Ended::new(error, &store, false)),
     };
     match exports.call(ask, &mut store, &instance, call).await {
-        Ok(Some(answer)) => Ok(answer),
+        Ok(Some(answer)) => {
+            let finished = store.data().border.tape.finish();
+            finished.map(|()| answer).map_err(|trap| Ended::new(trap.into(), &store, true))
+        }
         Ok(None) => Err(Ended::new(wasmtime::Error::msg("no such export"), &store, true)),
         Err(error) => Err(Ended::new(error, &store, true)),
     }
@@ -351,6 +394,7 @@ fn host_trap(trap: &HostTrap, limits: &Limits) -> InvokeError {
         HostTrap::LogLimit => InvokeError::LogLimit { limit: limits.log },
         HostTrap::Limit(reached) => InvokeError::Limit(*reached),
         HostTrap::Misuse(text) => InvokeError::Misuse(text.clone()),
+        HostTrap::Tape(text) => InvokeError::Recording(text.clone()),
     }
 }
 

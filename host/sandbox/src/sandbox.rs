@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use autoexec_grants::Capability;
 use autoexec_manifest::{ComponentOutline, Manifest, read_outline};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -46,6 +48,8 @@ pub struct Sandbox {
     /// Made on first use: most runners have no large components.
     large: OnceLock<Workshop>,
     tools: Mutex<HashMap<ToolKey, Arc<Tool>>>,
+    /// Whether the tape of the settings has been used.
+    pub(crate) taped: AtomicBool,
 }
 
 /// An engine and what it has compiled.
@@ -96,6 +100,7 @@ impl Sandbox {
             )),
             network: Arc::new(Network::new(settings.ca_bundle.clone())),
             tools: Mutex::default(),
+            taped: AtomicBool::new(false),
             settings,
         })
     }
@@ -155,6 +160,11 @@ impl Sandbox {
             .iter()
             .filter(|capability| outline.manifest.requests(capability.interface()).is_some())
             .collect();
+        let uses_wasi_io = outline.imports.iter().any(|import| {
+            let name = import.unversioned();
+            (name.starts_with("wasi:filesystem/") && linked.has(Capability::Filesystem))
+                || (name.starts_with("wasi:sockets/") && linked.has(Capability::Sockets))
+        });
         let (engine, component) = self.compile(path, bytes, &digest, &outline)?;
         let link =
             |error: wasmtime::Error| LoadError::Link { path: path.to_owned(), reason: format!("{error:#}") };
@@ -175,6 +185,7 @@ impl Sandbox {
             engine,
             instance,
             exports,
+            uses_wasi_io,
             running: OnceLock::new(),
         })
     }

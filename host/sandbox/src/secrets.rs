@@ -16,7 +16,7 @@ use crate::call::ToolCall;
 use crate::host::SecretValue;
 
 /// How every reference begins.
-const PREFIX: &str = "autoexec-secret-";
+pub(crate) const PREFIX: &str = "autoexec-secret-";
 
 /// Random bytes of a reference.
 const RANDOM: usize = 16;
@@ -33,6 +33,8 @@ pub(crate) struct Secrets {
     references: Mutex<HashMap<String, Meaning>>,
     /// Values of this call's options and arguments.
     options: HashMap<String, SecretValue>,
+    /// Other values that were used in this call, where it is recorded.
+    seen: Mutex<Vec<SecretValue>>,
 }
 
 /// What a reference stands for.
@@ -120,6 +122,29 @@ impl Secrets {
         Ok(reference)
     }
 
+    /// Remembers a value that may not stand in a recording.
+    pub(crate) fn saw(&self, value: &SecretValue) {
+        let mut seen = self.seen.lock();
+        if !seen.contains(value) {
+            seen.push(value.clone());
+        }
+    }
+
+    /// All values that were used in this call.
+    pub(crate) fn values(&self) -> Vec<SecretValue> {
+        self.options.values().chain(self.seen.lock().iter()).cloned().collect()
+    }
+
+    /// The references with names that mean the same in every call.
+    pub(crate) fn names(&self) -> Vec<(String, String)> {
+        let name = |meaning: &Meaning| match &meaning.form {
+            Form::Value => format!("${{secret:{}}}", meaning.name),
+            Form::Basic(user) => format!("${{secret-basic:{user}:{}}}", meaning.name),
+        };
+        let references = self.references.lock();
+        references.iter().map(|(reference, meaning)| (reference.clone(), name(meaning))).collect()
+    }
+
     fn meaning(&self, reference: &str) -> Option<Meaning> {
         self.references.lock().get(reference).cloned()
     }
@@ -158,8 +183,12 @@ impl Border {
                 Form::Value => push(&mut revealed, value.expose()),
                 Form::Basic(user) => {
                     let pair = Zeroizing::new([user.as_bytes(), b":", value.expose()].concat());
+                    let pair = Zeroizing::new(STANDARD.encode(&*pair));
+                    if self.tape.is_on() {
+                        self.secrets.saw(&SecretValue::new(pair.as_bytes()));
+                    }
                     push(&mut revealed, b"Basic ");
-                    push(&mut revealed, Zeroizing::new(STANDARD.encode(&*pair)).as_bytes());
+                    push(&mut revealed, pair.as_bytes());
                 }
             }
             rest = behind.get(LENGTH..).unwrap_or_default();
@@ -175,7 +204,11 @@ impl Border {
         }
         let host = self.host().map_err(|over| SecretError::Unavailable(over.to_string()))?;
         let found = host.secret(name).await.map_err(|error| SecretError::Unavailable(error.0))?;
-        found.ok_or_else(|| SecretError::NotFound(name.to_owned()))
+        let value = found.ok_or_else(|| SecretError::NotFound(name.to_owned()))?;
+        if self.tape.is_on() {
+            self.secrets.saw(&value);
+        }
+        Ok(value)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Tool {
     pub(crate) engine: Arc<RunningEngine>,
     pub(crate) instance: InstancePre<CallState>,
     pub(crate) exports: Exports,
+    /// Whether it was linked with files or sockets of WASI.
+    pub(crate) uses_wasi_io: bool,
     /// Free places among the calls that may run at the same time.
     pub(crate) running: OnceLock<Arc<Semaphore>>,
 }

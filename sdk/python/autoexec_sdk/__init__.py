@@ -27,10 +27,10 @@ from .capabilities import (
 )
 from .dialogue import Dialogue
 from .failure import Failure, HostError
-from .tool import Call, Secret, Tool, option, result
+from .tool import Call, Change, Effect, Secret, Tool, option, result
 
 __all__ = [
-    "Call", "Dialogue", "Failure", "HostError", "Secret", "Tool", "clock", "connection", "documents", "filesystem",
+    "Call", "Change", "Dialogue", "Effect", "Failure", "HostError", "Secret", "Tool", "clock", "connection", "documents", "filesystem",
     "http", "interact", "job", "job_nodes", "lock", "log", "net_probe", "option", "output", "program", "random",
     "result", "secret", "server", "snmp", "step_outputs", "target",
 ]

@@ -3,8 +3,10 @@
 import importlib
 import json
 import pkgutil
+import traceback
 
 import componentize_py_types
+import wit_world.exports
 import wit_world.imports
 from componentize_py_types import Err
 
@@ -18,6 +20,10 @@ from .tool import Call, read_options
 _modules = {
     module.name: importlib.import_module(f"wit_world.imports.{module.name}")
     for module in pkgutil.iter_modules(wit_world.imports.__path__)
+}
+_exports = {
+    module.name: importlib.import_module(f"wit_world.exports.{module.name}")
+    for module in pkgutil.iter_modules(wit_world.exports.__path__)
 }
 host.install(host.Bindings(_modules, componentize_py_types.Err))
 # Its name depends on what else is imported: there is more than one interface `types`.
@@ -36,16 +42,40 @@ def _kind(failure):
     return known[failure.kind]() if failure.kind in known else types.FailureKind_Other(failure.kind)
 
 
+def _ask(what, invocation):
+    try:
+        given = {option.name: json.loads(option.value) for option in invocation.options}
+        options, unknown = read_options(_tool, given)
+        for name in unknown:
+            log.warn(f"option `{name}` is not known and was not used")
+        return getattr(_tool(), what)(Call(options, [json.loads(text) for text in invocation.arguments]))
+    except Failure as failure:
+        raise Err(types.Failure(_kind(failure), failure.message, failure.exit_code)) from None
+    except Exception as error:
+        # A defect of the tool: its text and place go to the log, since a trap has neither.
+        log.error("the tool has a defect: " + traceback.format_exc().rstrip())
+        message = f"the tool has a defect: {type(error).__name__}: {error}"
+        raise Err(types.Failure(types.FailureKind_Other("defect"), message, 1)) from None
+
+
 class Tool:
-    """What the world exports."""
+    """What every world exports."""
 
     def run(self, invocation):
-        try:
-            given = {option.name: json.loads(option.value) for option in invocation.options}
-            options, unknown = read_options(_tool, given)
-            for name in unknown:
-                log.warn(f"option `{name}` is not known and was not used")
-            message = _tool().run(Call(options, [json.loads(text) for text in invocation.arguments]))
-        except Failure as failure:
-            raise Err(types.Failure(_kind(failure), failure.message, failure.exit_code)) from None
+        message = _ask("run", invocation)
         return types.Outcome(None if message is None else str(message))
+
+
+class DryRun:
+    """What the world of a tool with `check` exports."""
+
+    def check(self, invocation):
+        changes = _ask("check", invocation)
+        return [_exports["dry_run"].Change(change.subject, change.before, change.after) for change in changes]
+
+
+class EffectProbe:
+    """What the world of a tool with `probe` exports."""
+
+    def probe(self, invocation):
+        return getattr(_exports["effect_probe"].Effect, _ask("probe", invocation).name)

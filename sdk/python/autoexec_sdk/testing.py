@@ -12,7 +12,7 @@ import types
 
 from . import host as way
 from .failure import HostError
-from .tool import Call, read_options
+from .tool import Call, Result, described, read_options
 
 ANY = object()
 
@@ -58,6 +58,7 @@ class Host(way.Plain):
         )
         self.variables = {}
         self.waited = 0.0
+        self._tool = None
 
     def __enter__(self):
         self._before = way.install(self)
@@ -77,10 +78,22 @@ class Host(way.Plain):
 
     def run(self, tool, arguments=(), **options):
         """Runs a tool with options; returns its line for the operator."""
+        return self._ask("run", tool, arguments, options)
+
+    def check(self, tool, arguments=(), **options):
+        """Asks a tool what it would change; returns its list of `Change`."""
+        return self._ask("check", tool, arguments, options)
+
+    def probe(self, tool, arguments=(), **options):
+        """Asks a tool whether an interrupted run took effect; returns its `Effect`."""
+        return self._ask("probe", tool, arguments, options)
+
+    def _ask(self, what, tool, arguments, options):
         given, unknown = read_options(tool, options)
         if unknown:
             raise AssertionError(f"options that the tool does not have: {unknown}")
-        return tool().run(Call(given, list(arguments)))
+        self._tool = tool
+        return getattr(tool(), what)(Call(given, list(arguments)))
 
     @property
     def lines(self):
@@ -115,6 +128,9 @@ class Host(way.Plain):
         self.log.append(("raw", data.decode("utf-8", "replace")))
 
     def _output_set(self, name, value):
+        known = [own for own, _ in described(self._tool.Outputs, Result)] if self._tool else None
+        if known is not None and name not in known:
+            raise AssertionError(f"the tool puts out `{name}`, which its Outputs do not describe: {known}")
         self.outputs[name] = json.loads(value)
 
     def _output_set_live_data(self, data):

@@ -1,5 +1,6 @@
 """The tool itself: its options, its outputs, and one call."""
 
+import enum
 import json
 import math
 from dataclasses import dataclass, field
@@ -64,6 +65,27 @@ class Call:
     arguments: list = field(default_factory=list)
 
 
+@dataclass
+class Change:
+    """One thing that would be changed: what, how it is now (None when it does not exist), how it would be (None when it would
+    be gone)."""
+
+    subject: str
+    before: str = None
+    after: str = None
+
+
+class Effect(enum.Enum):
+    """What an earlier, interrupted run did."""
+
+    #: All that the step is for; it need not run again.
+    COMPLETE = "complete"
+    #: Nothing, or so little that running again is safe.
+    NONE = "none"
+    #: Can not be told; a person decides.
+    UNKNOWN = "unknown"
+
+
 class Tool:
     """A tool. Options are fields of the inner class `Options`, outputs are fields of `Outputs`."""
 
@@ -79,6 +101,20 @@ class Tool:
     def run(self, call):
         """Does the work once; may return a line for the operator, and raises `Failure` when it can not do it."""
         raise NotImplementedError
+
+    def check(self, call):
+        """Says what `run` would change, as a list of `Change`, and changes nothing. A tool that defines it takes part in dry runs."""
+        raise NotImplementedError
+
+    def probe(self, call):
+        """Says whether an earlier, interrupted run took effect, as an `Effect`, and changes nothing. A tool that defines it has the rerun
+        class "probe" in tool.toml."""
+        raise NotImplementedError
+
+
+def can(tool, what):
+    """Whether a tool defines `check` or `probe`."""
+    return getattr(tool, what) is not getattr(Tool, what)
 
 
 def described(owner, kind):
@@ -112,7 +148,10 @@ def describe(tool):
         {"opt": own, "name": known.label or label_of(own), "help": known.help, "type": known.kind}
         for own, known in described(tool.Outputs, Result)
     ]
-    return {"options": options, "outputs": outputs, "argument": tool.arguments}
+    return {
+        "options": options, "outputs": outputs, "argument": tool.arguments, "check": can(tool, "check"),
+        "probe": can(tool, "probe"),
+    }
 
 
 def kind_of(annotation, known):

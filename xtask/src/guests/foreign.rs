@@ -1,26 +1,26 @@
-//! The two tools in other languages that the tests run: JavaScript and Python, made components by the programs of the
-//! Bytecode Alliance, which npm and pip install below `target/foreign`.
+//! The two tools in other languages that the tests run: JavaScript and Python, made components by the tool chains that
+//! `autoexec plugin build` installs and uses, too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use autoexec_packaging::Interpreters;
 
 use super::encode;
 use crate::step;
 
-/// Makes components of JavaScript.
-const COMPONENTIZE_JS: &str = "@bytecodealliance/componentize-js@0.23.0";
-
-/// Makes components of Python.
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+/// Where the tool chains are, unless `AUTOEXEC_TOOLCHAINS` names another place. The end-to-end tests of tools in these languages look
+/// here as well.
+const TOOL_CHAINS: &str = "target/toolchains";
 
 /// Builds what is out of date into `<out>/foreign`.
 pub(super) fn build(root: &Path, out: &Path) -> Result<()> {
     let foreign = Foreign {
         source: root.join("tests/fixtures/foreign"),
         work: root.join("target/foreign"),
+        chains: Interpreters::named().unwrap_or_else(|| Interpreters::at(root.join(TOOL_CHAINS))),
         wit: root.join("wit/autoexec-tool"),
         out: out.to_owned(),
     };
@@ -31,8 +31,9 @@ pub(super) fn build(root: &Path, out: &Path) -> Result<()> {
 
 struct Foreign {
     source: PathBuf,
-    /// Tools and intermediate files.
+    /// Intermediate files.
     work: PathBuf,
+    chains: Interpreters,
     wit: PathBuf,
     out: PathBuf,
 }
@@ -43,20 +44,11 @@ impl Foreign {
         let core = self.work.join("javascript.wasm");
         let inputs = self.inputs(&[dir.join("tool.js"), dir.join("build.mjs")])?;
         if !encode::is_up_to_date(&core, &borrowed(&inputs)) {
-            if !self.work.join("node_modules/@bytecodealliance/componentize-js").is_dir() {
-                step::say(format_args!("installing {COMPONENTIZE_JS} into {}", self.work.display()));
-                let mut npm = Command::new("npm");
-                npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
-                    .arg(&self.work)
-                    .arg(COMPONENTIZE_JS);
-                step::run(&mut npm)?;
-            }
-            // Node looks for packages beside the script.
-            let script = self.work.join("build.mjs");
-            copy(&dir.join("build.mjs"), &script)?;
+            let modules = self.chains.javascript(|text| step::say(text))?;
             step::say("making a component of JavaScript");
             let mut node = Command::new("node");
-            node.arg(script).arg(dir.join("tool.js")).arg(self.staged_wit()?).arg(&core);
+            node.arg(dir.join("build.mjs")).arg(modules).arg(dir.join("tool.js"));
+            node.arg(self.staged_wit()?).arg(&core);
             step::run(&mut node)?;
         }
         encode::with_manifest(&core, &dir.join("tool.toml"), &self.out)
@@ -67,15 +59,9 @@ impl Foreign {
         let core = self.work.join("python.wasm");
         let inputs = self.inputs(&[dir.join("app.py")])?;
         if !encode::is_up_to_date(&core, &borrowed(&inputs)) {
-            let program = self.work.join("venv/bin/componentize-py");
-            if !program.is_file() {
-                step::say(format_args!("installing {COMPONENTIZE_PY} into {}", self.work.display()));
-                let venv = self.work.join("venv");
-                step::run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv))?;
-                step::run(Command::new(venv.join("bin/pip")).args(["install", "-q", COMPONENTIZE_PY]))?;
-            }
+            let python = self.chains.python(|text| step::say(text))?;
             step::say("making a component of Python");
-            let mut make = Command::new(program);
+            let mut make = Command::new(python.with_file_name("componentize-py"));
             make.arg("-d").arg(self.staged_wit()?).args(["-w", "foreign", "componentize", "-p"]).arg(&dir);
             step::run(make.args(["app", "-o"]).arg(&core))?;
         }

@@ -44,6 +44,8 @@ Examples:
   autoexec plugin run -o host=db.example.net -o port=5432 --policy policy.toml
   autoexec plugin run -o path=/etc/hosts -i hosts.yaml --node web1
   autoexec plugin run --output json | jq .outputs
+  autoexec plugin run -o host=db.example.net --record calls.jsonl
+  autoexec plugin run --replay calls.jsonl
 
 Without --policy the built-in policy holds (`autoexec policy default`). Without --node the tool runs for the runner itself.";
 
@@ -109,6 +111,16 @@ pub struct RunArgs {
     /// The node to call it for, by its name or host in the inventory.
     #[arg(short = 'n', long, value_name = "NAME", requires = "inventory")]
     pub node: Option<String>,
+    /// Ask the tool what it would change, instead of running it.
+    #[arg(long)]
+    pub check: bool,
+    /// Write each host call with its answer to this file, one JSON line each. Secrets stand there by name only.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Answer host calls from a recording: no network, node or server, and no policy unless one is given. The first call that differs
+    /// ends the tool. Options that are not given are those of the recording.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "inventory"])]
+    pub replay: Option<PathBuf>,
     /// Free arguments of the tool.
     #[arg(last = true)]
     pub arguments: Vec<String>,

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::args::RunArgs;
 use super::build::build;
 use super::project::Project;
+use super::replay::{self, Replayed};
 use crate::args::Output;
 use crate::{CliError, print};
 
@@ -25,9 +26,14 @@ pub(super) fn run(arguments: &RunArgs) -> Result<ExitCode, CliError> {
     let (file, manifest, place) = tool(arguments)?;
     let home = Stage { root: place.join("home") };
     home.install(&file, &manifest)?;
-    home.set_policy(arguments.policy.as_deref())?;
+    let replayed = arguments.replay.as_deref().map(Replayed::read).transpose()?;
+    if let Some(policy) = &arguments.policy {
+        home.set_policy(policy)?;
+    } else if replayed.is_some() {
+        home.allow_all(&manifest)?;
+    }
     let job = place.join("call.job.json");
-    write(&job, &job_file(arguments, &manifest)?)?;
+    write(&job, &job_file(arguments, &manifest, replayed)?)?;
     let called = home.call(&job, arguments)?;
     match arguments.project.output {
         Output::Human => print(&called.text())?,
@@ -73,8 +79,14 @@ impl Stage {
         Ok(())
     }
 
-    fn set_policy(&self, policy: Option<&Path>) -> Result<(), CliError> {
-        let Some(policy) = policy else { return Ok(()) };
+    /// A replay does nothing, so it may all that the tool asks for.
+    fn allow_all(&self, manifest: &Manifest) -> Result<(), CliError> {
+        let dir = self.root.join("conf/policy");
+        make_directory(&dir)?;
+        write(&dir.join("replay.toml"), replay::policy(manifest).as_bytes())
+    }
+
+    fn set_policy(&self, policy: &Path) -> Result<(), CliError> {
         let dir = self.root.join("conf/policy");
         make_directory(&dir)?;
         if policy.is_dir() {
@@ -96,6 +108,14 @@ impl Stage {
         }
         if let Some(node) = &arguments.node {
             child.args(["--limit", node]);
+        }
+        if arguments.check {
+            child.arg("--check");
+        }
+        for (flag, file) in [("--record-calls", &arguments.record), ("--replay-calls", &arguments.replay)] {
+            if let Some(file) = file {
+                child.arg(flag).arg(file);
+            }
         }
         // What the run says to people is about a job that its author knows nothing of; errors are worth showing.
         let output = child.stdin(Stdio::inherit()).output().map_err(CliError::files)?;
@@ -224,15 +244,24 @@ fn tool_lines(log: &str) -> Vec<String> {
 }
 
 /// A job of one step.
-fn job_file(arguments: &RunArgs, manifest: &Manifest) -> Result<Vec<u8>, CliError> {
+fn job_file(
+    arguments: &RunArgs,
+    manifest: &Manifest,
+    replayed: Option<Replayed>,
+) -> Result<Vec<u8>, CliError> {
     let on = match (manifest.descriptor.op_type, &arguments.inventory) {
-        (OperationType::RunnerTarget, None) => {
+        (OperationType::RunnerTarget, None) if replayed.is_none() => {
             let text = format!("{} runs once for each node", manifest.name);
             return Err(CliError::bad_input(text).hint("name the nodes: -i hosts.yaml --node NAME"));
         }
         (_, Some(_)) => "runner_target",
         (_, None) => "runner",
     };
+    let Replayed { options: mut with, arguments: recorded } = replayed.unwrap_or_default();
+    let given = options(arguments)?;
+    check_options(&given, manifest)?;
+    with.extend(given);
+    let free = if arguments.arguments.is_empty() { recorded } else { json!(arguments.arguments) };
     let job = json!({
         "name": format!("one call of {}", manifest.name),
         "phases": [{
@@ -240,8 +269,8 @@ fn job_file(arguments: &RunArgs, manifest: &Manifest) -> Result<Vec<u8>, CliErro
             "on": on,
             "steps": [{
                 "tool": manifest.name.as_str(),
-                "with": options(arguments)?,
-                "args": arguments.arguments,
+                "with": with,
+                "args": free,
             }],
         }],
     });
@@ -271,6 +300,19 @@ fn options(arguments: &RunArgs) -> Result<Map<String, Value>, CliError> {
         options.insert(name.to_owned(), value.into());
     }
     Ok(options)
+}
+
+/// In the words of whoever typed them, and not of the job that is made of them.
+fn check_options(given: &Map<String, Value>, manifest: &Manifest) -> Result<(), CliError> {
+    let known: Vec<&str> = manifest.descriptor.option.iter().map(|option| option.opt.as_str()).collect();
+    let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    let hint = if known.is_empty() {
+        "it has no options".to_owned()
+    } else {
+        format!("it has: {}", known.join(", "))
+    };
+    Err(CliError::bad_input(format!("-o {unknown}: the tool {} has no such option", manifest.name))
+        .hint(hint))
 }
 
 fn make_directory(path: &Path) -> Result<(), CliError> {

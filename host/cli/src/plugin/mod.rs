@@ -8,6 +8,7 @@ mod make;
 mod pack;
 mod project;
 mod register;
+mod replay;
 mod scripted;
 mod sdk;
 mod sign;

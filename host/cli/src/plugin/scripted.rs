@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use autoexec_manifest::Manifest;
-use autoexec_packaging::{Description, Packed, of_component};
+use autoexec_packaging::{Description, InstallError, Interpreters, Packed, of_component};
 
 use super::args::Language;
 use super::build::{in_project, not_started, program, start};
 use super::project::Project;
 use crate::CliError;
-
-/// The tool chains that the SDK was tested with.
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
-const NPM_PACKAGES: [&str; 2] = ["@bytecodealliance/componentize-js@0.23.0", "esbuild@0.28.2"];
 
 /// What every tool may import.
 const ALWAYS: [&str; 7] = [
@@ -36,30 +32,40 @@ const WORLD: &str = "authored";
 
 /// Builds the component and makes the tool of it.
 pub(super) fn build(project: &Project) -> Result<Packed, CliError> {
-    let wit = write_world(project)?;
     let work = project.target().join("component");
-    let (component, description) = match project.language {
-        Language::Js => js(project, &wit, &work)?,
-        Language::Python | Language::Rust => python(project, &wit, &work)?,
+    fresh(&work)?;
+    let (component, described) = match project.language {
+        Language::Js => js(project, &work)?,
+        Language::Python | Language::Rust => python(project, &work)?,
     };
-    let description: Description = serde_json::from_slice(&description).map_err(|error| {
-        in_project(project, &format_args!("the tool's options can not be described: {error}"))
-    })?;
-    of_component(component, description, project.manifest.clone())
+    of_component(component, described.description, project.manifest.clone())
         .map_err(|error| in_project(project, &error))
 }
 
-fn python(project: &Project, wit: &Path, work: &Path) -> Result<(Vec<u8>, Vec<u8>), CliError> {
-    let python = python_environment(project)?;
+/// What the tool's own code says of it.
+#[derive(serde::Deserialize)]
+struct Described {
+    #[serde(flatten)]
+    description: Description,
+    /// It can say what it would change.
+    check: bool,
+    /// It can say what an interrupted run did.
+    probe: bool,
+}
+
+fn python(project: &Project, work: &Path) -> Result<(Vec<u8>, Described), CliError> {
+    let python = interpreters(project).python(crate::print_progress).map_err(not_installed)?;
     let bin = python.parent().unwrap_or(&python).to_owned();
     let sdk = sdk(project, "python");
     let described = describe(
+        project,
         Command::new(&python)
             .arg("-m")
             .arg("autoexec_sdk.describe")
-            .env("PYTHONPATH", python_path(project, &sdk)),
+            .env("PYTHONPATH", python_path(project, &sdk))
+            .env("PYTHONDONTWRITEBYTECODE", "1"),
     )?;
-    fresh(work)?;
+    let wit = write_world(project, &described)?;
     let component = work.join("tool.wasm");
     let mut command = Command::new(bin.join("componentize-py"));
     command.arg("-d").arg(wit).args(["-w", WORLD, "componentize", "--stub-wasi", "autoexec_sdk.entry"]);
@@ -68,13 +74,14 @@ fn python(project: &Project, wit: &Path, work: &Path) -> Result<(Vec<u8>, Vec<u8
     Ok((read(&component)?, described))
 }
 
-fn js(project: &Project, wit: &Path, work: &Path) -> Result<(Vec<u8>, Vec<u8>), CliError> {
-    let modules = npm_modules(project)?;
+fn js(project: &Project, work: &Path) -> Result<(Vec<u8>, Described), CliError> {
+    let modules = interpreters(project).javascript(crate::print_progress).map_err(not_installed)?;
     let sdk = sdk(project, "js");
     let described = describe(
+        project,
         Command::new(program("NODE", "node")).arg(sdk.join("describe.mjs")).arg(project.dir.join("tool.js")),
     )?;
-    fresh(work)?;
+    let wit = write_world(project, &described)?;
     let component = work.join("tool.wasm");
     let mut command = Command::new(program("NODE", "node"));
     command
@@ -88,16 +95,18 @@ fn js(project: &Project, wit: &Path, work: &Path) -> Result<(Vec<u8>, Vec<u8>), 
     Ok((read(&component)?, described))
 }
 
-/// What the tool's own code says of its options and outputs, as JSON.
-fn describe(command: &mut Command) -> Result<Vec<u8>, CliError> {
+/// Asks the tool's own code for its options, outputs and exports.
+fn describe(project: &Project, command: &mut Command) -> Result<Described, CliError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| not_started(&name, &error))?;
-    if output.status.success() {
-        return Ok(output.stdout);
+    if !output.status.success() {
+        // The interpreter's own words: they name the author's file and line.
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(CliError::bad_input(format!("the code can not be loaded:\n{}", errors.trim_end())));
     }
-    // The interpreter's own words: they name the author's file and line.
-    let errors = String::from_utf8_lossy(&output.stderr);
-    Err(CliError::bad_input(format!("the code can not be loaded:\n{}", errors.trim_end())))
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        in_project(project, &format_args!("the tool's options can not be described: {error}"))
+    })
 }
 
 /// The tests of a tool in Python.
@@ -134,54 +143,22 @@ fn sdk(project: &Project, language: &str) -> PathBuf {
     project.dir.join(root).join("sdk").join(language)
 }
 
-/// A Python with the tool chain in it, made once for all projects.
-fn python_environment(project: &Project) -> Result<PathBuf, CliError> {
-    let dir = tool_chains(project)?.join(COMPONENTIZE_PY.replace("==", "-"));
-    let python = dir.join("bin/python");
-    if dir.join("bin/componentize-py").is_file() {
-        return Ok(python);
-    }
-    crate::print_progress(&format!("installing {COMPONENTIZE_PY} in {} (once)", dir.display()));
-    let mut venv = Command::new(program("PYTHON", "python3"));
-    start(venv.args(["-m", "venv"]).arg(&dir), "no environment for Python could be made")?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", COMPONENTIZE_PY]);
-    start(&mut pip, "the tool chain for Python could not be installed")?;
-    Ok(python)
+/// The tool chains that all projects of the user share.
+fn interpreters(project: &Project) -> Interpreters {
+    Interpreters::of_user(project.target().join("toolchains"))
 }
 
-/// A directory with the tool chain for JavaScript in its `node_modules`, made once for all projects.
-fn npm_modules(project: &Project) -> Result<PathBuf, CliError> {
-    let name = NPM_PACKAGES[0].rsplit('@').next().unwrap_or_default();
-    let dir = tool_chains(project)?.join(format!("componentize-js-{name}"));
-    let done = dir.join("complete");
-    if done.is_file() {
-        return Ok(dir);
+fn not_installed(error: InstallError) -> CliError {
+    match error {
+        InstallError::NotStarted { program, source } => not_started(&program, &source),
+        error @ InstallError::Directory { .. } => CliError::files(error),
+        error @ InstallError::Failed { .. } => CliError::bad_input(error)
+            .hint("the first build needs PyPI or npm; AUTOEXEC_TOOLCHAINS names a directory that has been filled before"),
     }
-    crate::print_progress(&format!("installing {} in {} (once)", NPM_PACKAGES.join(" and "), dir.display()));
-    fs::create_dir_all(&dir).map_err(CliError::files)?;
-    fs::write(dir.join("package.json"), "{\"private\": true}\n").map_err(CliError::files)?;
-    let mut npm = Command::new(program("NPM", "npm"));
-    npm.args(["install", "--no-audit", "--no-fund", "--silent"]).args(NPM_PACKAGES).current_dir(&dir);
-    start(&mut npm, "the tool chain for JavaScript could not be installed")?;
-    fs::write(done, "").map_err(CliError::files)?;
-    Ok(dir)
-}
-
-/// `AUTOEXEC_TOOLCHAINS`, else a directory of the user's cache, else one of the project.
-fn tool_chains(project: &Project) -> Result<PathBuf, CliError> {
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let dir = named("AUTOEXEC_TOOLCHAINS")
-        .or_else(|| named("XDG_CACHE_HOME").map(|dir| dir.join("autoexec/toolchains")))
-        .or_else(|| named("HOME").map(|dir| dir.join(".cache/autoexec/toolchains")))
-        .unwrap_or_else(|| project.target().join("toolchains"));
-    fs::create_dir_all(&dir)
-        .map_err(|error| CliError::files(format!("can not make {}: {error}", dir.display())))?;
-    Ok(dir)
 }
 
 /// Writes the WIT package with the tool's world below the project's target directory.
-fn write_world(project: &Project) -> Result<PathBuf, CliError> {
+fn write_world(project: &Project, described: &Described) -> Result<PathBuf, CliError> {
     let dir = project.target().join("wit");
     fresh(&dir)?;
     let failed = |error: std::io::Error| CliError::files(format!("can not write {}: {error}", dir.display()));
@@ -190,12 +167,12 @@ fn write_world(project: &Project) -> Result<PathBuf, CliError> {
         fs::create_dir_all(path.parent().unwrap_or(&dir)).map_err(failed)?;
         fs::write(path, content).map_err(failed)?;
     }
-    fs::write(dir.join("authored.wit"), world(&project.manifest)).map_err(failed)?;
+    fs::write(dir.join("authored.wit"), world(&project.manifest, described)).map_err(failed)?;
     Ok(dir)
 }
 
 /// The world of one tool.
-fn world(manifest: &Manifest) -> String {
+fn world(manifest: &Manifest, described: &Described) -> String {
     let mut world = format!("world {WORLD} {{\n");
     let asked = manifest.capabilities.iter().map(|request| match request.interface.as_str() {
         "sockets" => "connection",
@@ -206,7 +183,13 @@ fn world(manifest: &Manifest) -> String {
         // Writing to a text can not fail.
         let _ = writeln!(world, "    import {import};");
     }
-    world.push_str("    export tool;\n}\n");
+    world.push_str("    export tool;\n");
+    for (interface, is_there) in [("dry-run", described.check), ("effect-probe", described.probe)] {
+        if is_there {
+            let _ = writeln!(world, "    export {interface};");
+        }
+    }
+    world.push_str("}\n");
     world
 }
 
@@ -230,8 +213,11 @@ mod tests {
         let path = tempfile::NamedTempFile::new().unwrap();
         fs::write(path.path(), text).unwrap();
         let manifest = autoexec_packaging::read_tool_file(path.path()).unwrap();
-        let world = world(&manifest);
-        assert!(world.contains("import net-probe;") && world.contains("export tool;"), "{world}");
-        assert!(!world.contains("filesystem"), "{world}");
+        let described = |check| Described { description: Description::default(), check, probe: false };
+        let plain = world(&manifest, &described(false));
+        assert!(plain.contains("import net-probe;") && plain.contains("export tool;"), "{plain}");
+        assert!(!plain.contains("filesystem") && !plain.contains("dry-run"), "{plain}");
+        let checkable = world(&manifest, &described(true));
+        assert!(checkable.contains("export dry-run;") && !checkable.contains("effect-probe"), "{checkable}");
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use autoexec_model::{JobId, SecretKey};
 use autoexec_plan::Filter;
+use autoexec_runners::Tape;
 use autoexec_transport::ssh::{HostRule, SshAuth};
 use serde_json::{Map, Value};
 
@@ -62,6 +63,8 @@ pub(crate) struct RunRequest {
     /// Key of the job's secrets where the configuration has none.
     pub(crate) key: Option<SecretKey>,
     pub(crate) face: Face,
+    /// What becomes of the host calls of the one tool that is called, where its author wants to know.
+    pub(crate) tape: Option<Tape>,
     pub(crate) unknown_flags: Vec<String>,
 }
 

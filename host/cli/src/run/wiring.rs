@@ -212,6 +212,7 @@ fn engine(
             compiled_cache: home.compiled_tools(),
             ca_bundle: config.autoexec.plugin_ca_file.clone(),
             surroundings,
+            tape: request.tape,
         },
         connector,
         TagentConnector::new(tagent_settings(&config)),

@@ -24,6 +24,7 @@ pub(crate) use vault::{SecretSource, from_directory};
 
 use autoexec_events::ExitCode;
 use autoexec_model::JobId;
+use autoexec_runners::Tape;
 use autoexec_store::json::{Style, to_bytes};
 use autoexec_store::{Home, JobDir, atomic};
 use serde_json::{Map, Value, json};
@@ -80,6 +81,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
             Output::Human => Face::Human,
             Output::Json => Face::Json,
         },
+        tape: tape(&arguments),
         unknown_flags: Vec::new(),
     };
     let code = run::run(&home, request)?;
@@ -87,6 +89,12 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
     let results = Results::read(&place.dir, &params, &inventory, &reported);
     tell(&place, &results, code, &arguments)?;
     Ok(code)
+}
+
+/// What `plugin run` asks for.
+fn tape(arguments: &RunArgs) -> Option<Tape> {
+    let record = arguments.record_calls.clone().map(Tape::Record);
+    record.or_else(|| arguments.replay_calls.clone().map(Tape::Replay))
 }
 
 /// Writes what the run reads. Values in it that are secret are encrypted, and nobody else may read it.

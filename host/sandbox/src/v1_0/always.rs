@@ -10,12 +10,14 @@ use crate::state::CallState;
 impl log::Host for CallState {
     fn line(&mut self, level: log::Level, text: String) -> Result<()> {
         self.border.spend_log(text.len())?;
+        self.border.noted("log.line", &(level, &text))?;
         self.border.host()?.log(log_level(level), &text);
         Ok(())
     }
 
     fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
         self.border.spend_log(bytes.len())?;
+        self.border.noted("log.write", &(&bytes,))?;
         self.border.host()?.write(&bytes);
         Ok(())
     }
@@ -35,6 +37,7 @@ impl output::Host for CallState {
     fn set(&mut self, name: String, value: String) -> Result<()> {
         self.border.spend_output(name.len().saturating_add(value.len()))?;
         let value = parse_json(&value, || format!("the value of output `{name}`"))?;
+        self.border.noted("output.set", &(&name, &value))?;
         self.border.host()?.output(&name, value);
         Ok(())
     }
@@ -42,6 +45,7 @@ impl output::Host for CallState {
     fn set_live_data(&mut self, data: String) -> Result<()> {
         self.border.spend_output(data.len())?;
         let data = parse_json(&data, || "the live data".to_owned())?;
+        self.border.noted("output.set-live-data", &(&data,))?;
         self.border.host()?.live_data(data);
         Ok(())
     }
@@ -53,29 +57,35 @@ fn parse_json(text: &str, what: impl Fn() -> String) -> Result<serde_json::Value
 
 impl job::Host for CallState {
     fn get_context(&mut self) -> Result<job::Context> {
-        let context = self.border.host()?.context();
-        Ok(job::Context {
-            job_id: context.job_id,
-            phase: context.phase,
-            group: context.group,
-            operation_id: context.operation_id,
-            exec_user: context.exec_user,
-            tenant: context.tenant,
+        self.border.asked("job.get-context", &())?.answers_now(|| {
+            let context = self.border.host()?.context();
+            Ok(job::Context {
+                job_id: context.job_id,
+                phase: context.phase,
+                group: context.group,
+                operation_id: context.operation_id,
+                exec_user: context.exec_user,
+                tenant: context.tenant,
+            })
         })
     }
 
     fn get_node(&mut self) -> Result<job::Node> {
-        Ok(node(self.border.host()?.node()))
+        self.border.asked("job.get-node", &())?.answers_now(|| Ok(node(self.border.host()?.node())))
     }
 
     fn get_variable(&mut self, name: String) -> Result<Option<String>> {
-        let variables = self.border.host()?.variables();
-        Ok(variables.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value))
+        self.border.asked("job.get-variable", &(&name,))?.answers_now(|| {
+            let variables = self.border.host()?.variables();
+            Ok(variables.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value))
+        })
     }
 
     fn list_variables(&mut self) -> Result<Vec<job::Variable>> {
-        let variables = self.border.host()?.variables();
-        Ok(variables.into_iter().map(|(name, value)| job::Variable { name, value }).collect())
+        self.border.asked("job.list-variables", &())?.answers_now(|| {
+            let variables = self.border.host()?.variables();
+            Ok(variables.into_iter().map(|(name, value)| job::Variable { name, value }).collect())
+        })
     }
 }
 
@@ -95,7 +105,9 @@ pub(super) fn node(node: NodeFacts) -> job::Node {
 
 impl local_time::Host for CallState {
     fn utc_offset(&mut self, unix_seconds: i64) -> Result<i32> {
-        let zone = jiff::tz::TimeZone::system();
-        Ok(jiff::Timestamp::from_second(unix_seconds).map_or(0, |at| zone.to_offset(at).seconds()))
+        self.border.asked("local-time.utc-offset", &(unix_seconds,))?.answers_now(|| {
+            let zone = jiff::tz::TimeZone::system();
+            Ok(jiff::Timestamp::from_second(unix_seconds).map_or(0, |at| zone.to_offset(at).seconds()))
+        })
     }
 }

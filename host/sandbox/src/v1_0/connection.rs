@@ -12,7 +12,7 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::bindings::autoexec::tool::connection::{self as wit, ConnectionError};
-use crate::border::{Border, Counted};
+use crate::border::{Border, Counted, HostTrap};
 use crate::net::{NetError, Purpose, deadline};
 use crate::state::CallState;
 
@@ -21,6 +21,9 @@ const PIECE: usize = 1 << 20;
 
 /// The largest datagram.
 const DATAGRAM: usize = 64 << 10;
+
+/// The address of a peer whose answers come from a recording.
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// A TCP connection that a guest holds.
 #[expect(unreachable_pub, reason = "the generated bindings name it in public")]
@@ -35,15 +38,18 @@ pub struct ByteStream {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// TLS was begun and did not come about.
+    /// TLS was begun and did not come about, or a recording answers.
     Broken,
 }
 
 /// A UDP socket that a guest holds, connected to one peer.
 #[expect(unreachable_pub, reason = "the generated bindings name it in public")]
 pub struct Datagrams {
+    host: String,
+    port: u16,
     peer: SocketAddr,
-    socket: UdpSocket,
+    /// None in a replay.
+    socket: Option<UdpSocket>,
     _socket: Counted,
 }
 
@@ -55,12 +61,27 @@ impl wit::Host for CallState {
         timeout_ms: u32,
     ) -> Result<Result<Resource<ByteStream>, ConnectionError>> {
         let border = self.enter()?;
-        let connected = connect(&border, host, port, milliseconds(timeout_ms)).await;
-        border.check_alive()?;
-        Ok(match connected {
-            Ok(stream) => Ok(self.table.push(stream)?),
-            Err(error) => Err(error),
-        })
+        let asked = border.asked("connection.connect", &(&host, port, timeout_ms))?;
+        let mut stream = None;
+        let act = async {
+            stream = Some(connect(&border, host.clone(), port, milliseconds(timeout_ms)).await?);
+            Ok(())
+        };
+        let connected: Result<(), ConnectionError> = asked.answers(act).await?;
+        if let Err(error) = connected {
+            return Ok(Err(error));
+        }
+        let stream = match stream {
+            Some(stream) => stream,
+            None => ByteStream {
+                host,
+                port,
+                peer: NOBODY,
+                stream: Stream::Broken,
+                _socket: border.socket().map_err(HostTrap::Limit)?,
+            },
+        };
+        Ok(Ok(self.table.push(stream)?))
     }
 
     async fn open_datagrams(
@@ -69,18 +90,35 @@ impl wit::Host for CallState {
         port: u16,
     ) -> Result<Result<Resource<Datagrams>, ConnectionError>> {
         let border = self.enter()?;
-        let opened = open_datagrams(&border, &host, port).await;
-        border.check_alive()?;
-        Ok(match opened {
-            Ok(datagrams) => Ok(self.table.push(datagrams)?),
-            Err(error) => Err(error),
-        })
+        let asked = border.asked("connection.open-datagrams", &(&host, port))?;
+        let mut datagrams = None;
+        let act = async {
+            datagrams = Some(open_datagrams(&border, &host, port).await?);
+            Ok(())
+        };
+        let opened: Result<(), ConnectionError> = asked.answers(act).await?;
+        if let Err(error) = opened {
+            return Ok(Err(error));
+        }
+        let datagrams = match datagrams {
+            Some(datagrams) => datagrams,
+            None => Datagrams {
+                host,
+                port,
+                peer: NOBODY,
+                socket: None,
+                _socket: border.socket().map_err(HostTrap::Limit)?,
+            },
+        };
+        Ok(Ok(self.table.push(datagrams)?))
     }
 }
 
 impl wit::HostByteStream for CallState {
     fn peer_address(&mut self, stream: Resource<ByteStream>) -> Result<String> {
-        Ok(self.table.get(&stream)?.peer.to_string())
+        let stream = self.table.get(&stream)?;
+        let asked = self.border.asked("connection.byte-stream.peer-address", &(&stream.host, stream.port))?;
+        asked.answers_now(|| Ok(stream.peer.to_string()))
     }
 
     async fn start_tls(
@@ -91,9 +129,9 @@ impl wit::HostByteStream for CallState {
     ) -> Result<Result<(), ConnectionError>> {
         let border = self.enter()?;
         let stream = self.table.get_mut(&stream)?;
-        let begun = stream.start_tls(&border, &server_name, milliseconds(timeout_ms)).await;
-        border.check_alive()?;
-        Ok(begun)
+        let arguments = (&stream.host, stream.port, &server_name, timeout_ms);
+        let asked = border.asked("connection.byte-stream.start-tls", &arguments)?;
+        Ok(asked.answers(stream.start_tls(&border, &server_name, milliseconds(timeout_ms))).await?)
     }
 
     async fn send(
@@ -104,9 +142,9 @@ impl wit::HostByteStream for CallState {
     ) -> Result<Result<(), ConnectionError>> {
         let border = self.enter()?;
         let stream = self.table.get_mut(&stream)?;
-        let sent = stream.send(&border, &bytes, milliseconds(timeout_ms)).await;
-        border.check_alive()?;
-        Ok(sent)
+        let arguments = (&stream.host, stream.port, &bytes, timeout_ms);
+        let asked = border.asked("connection.byte-stream.send", &arguments)?;
+        Ok(asked.answers(stream.send(&border, &bytes, milliseconds(timeout_ms))).await?)
     }
 
     async fn receive(
@@ -117,9 +155,9 @@ impl wit::HostByteStream for CallState {
     ) -> Result<Result<wit::Received, ConnectionError>> {
         let border = self.enter()?;
         let stream = self.table.get_mut(&stream)?;
-        let received = stream.receive(limit, milliseconds(timeout_ms)).await;
-        border.check_alive()?;
-        Ok(received)
+        let arguments = (&stream.host, stream.port, limit, timeout_ms);
+        let asked = border.asked("connection.byte-stream.receive", &arguments)?;
+        Ok(asked.answers(stream.receive(limit, milliseconds(timeout_ms))).await?)
     }
 
     fn drop(&mut self, stream: Resource<ByteStream>) -> Result<()> {
@@ -130,7 +168,10 @@ impl wit::HostByteStream for CallState {
 
 impl wit::HostDatagrams for CallState {
     fn peer_address(&mut self, datagrams: Resource<Datagrams>) -> Result<String> {
-        Ok(self.table.get(&datagrams)?.peer.to_string())
+        let datagrams = self.table.get(&datagrams)?;
+        let arguments = (&datagrams.host, datagrams.port);
+        let asked = self.border.asked("connection.datagrams.peer-address", &arguments)?;
+        asked.answers_now(|| Ok(datagrams.peer.to_string()))
     }
 
     async fn send(
@@ -139,9 +180,10 @@ impl wit::HostDatagrams for CallState {
         bytes: Vec<u8>,
     ) -> Result<Result<(), ConnectionError>> {
         let border = self.enter()?;
-        let sent = self.table.get(&datagrams)?.socket.send(&bytes).await;
-        border.check_alive()?;
-        Ok(sent.map(|_| ()).map_err(|error| NetError::from(error).into()))
+        let datagrams = self.table.get(&datagrams)?;
+        let arguments = (&datagrams.host, datagrams.port, &bytes);
+        let asked = border.asked("connection.datagrams.send", &arguments)?;
+        Ok(asked.answers(datagrams.send(&bytes)).await?)
     }
 
     async fn receive(
@@ -150,18 +192,10 @@ impl wit::HostDatagrams for CallState {
         timeout_ms: u32,
     ) -> Result<Result<wit::Received, ConnectionError>> {
         let border = self.enter()?;
-        let mut buffer = vec![0; DATAGRAM];
-        let socket = &self.table.get(&datagrams)?.socket;
-        let received = timeout_at(deadline(milliseconds(timeout_ms)), socket.recv(&mut buffer)).await;
-        border.check_alive()?;
-        Ok(match received {
-            Err(_) => Ok(wit::Received::Nothing),
-            Ok(Err(error)) => Err(NetError::from(error).into()),
-            Ok(Ok(length)) => {
-                buffer.truncate(length);
-                Ok(wit::Received::Data(buffer))
-            }
-        })
+        let datagrams = self.table.get(&datagrams)?;
+        let arguments = (&datagrams.host, datagrams.port, timeout_ms);
+        let asked = border.asked("connection.datagrams.receive", &arguments)?;
+        Ok(asked.answers(datagrams.receive(milliseconds(timeout_ms))).await?)
     }
 
     fn drop(&mut self, datagrams: Resource<Datagrams>) -> Result<()> {
@@ -194,11 +228,41 @@ async fn open_datagrams(border: &Border, host: &str, port: u16) -> Result<Datagr
             Ok::<_, std::io::Error>(socket)
         };
         match opened.await {
-            Ok(socket) => return Ok(Datagrams { peer, socket, _socket: counted }),
+            Ok(socket) => {
+                return Ok(Datagrams {
+                    host: host.to_owned(),
+                    port,
+                    peer,
+                    socket: Some(socket),
+                    _socket: counted,
+                });
+            }
             Err(error) => last = NetError::from(error),
         }
     }
     Err(last.into())
+}
+
+impl Datagrams {
+    async fn send(&self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.socket()?.send(bytes).await.map(drop).map_err(|error| NetError::from(error).into())
+    }
+
+    async fn receive(&self, wait: Duration) -> Result<wit::Received, ConnectionError> {
+        let mut buffer = vec![0; DATAGRAM];
+        match timeout_at(deadline(wait), self.socket()?.recv(&mut buffer)).await {
+            Err(_) => Ok(wit::Received::Nothing),
+            Ok(Err(error)) => Err(NetError::from(error).into()),
+            Ok(Ok(length)) => {
+                buffer.truncate(length);
+                Ok(wit::Received::Data(buffer))
+            }
+        }
+    }
+
+    fn socket(&self) -> Result<&UdpSocket, ConnectionError> {
+        self.socket.as_ref().ok_or_else(|| ConnectionError::Other("there is no socket in a replay".into()))
+    }
 }
 
 impl ByteStream {

@@ -17,9 +17,11 @@ impl documents::Host for CallState {
         limit: u32,
     ) -> Result<Result<Vec<String>, documents::DocumentError>> {
         let border = self.enter()?;
-        let answer = find(&border, &collection, &filter, limit).await;
-        border.check_alive()?;
-        Ok(answer.map_err(documents::DocumentError::from))
+        let asked = border.asked("documents.find", &(&collection, &filter, limit))?;
+        let act = async {
+            find(&border, &collection, &filter, limit).await.map_err(documents::DocumentError::from)
+        };
+        Ok(asked.answers(act).await?)
     }
 
     async fn save(
@@ -29,9 +31,11 @@ impl documents::Host for CallState {
         document: String,
     ) -> Result<Result<(), documents::DocumentError>> {
         let border = self.enter()?;
-        let answer = save(&border, &collection, &filter, &document).await;
-        border.check_alive()?;
-        Ok(answer.map_err(documents::DocumentError::from))
+        let asked = border.asked("documents.save", &(&collection, &filter, &document))?;
+        let act = async {
+            save(&border, &collection, &filter, &document).await.map_err(documents::DocumentError::from)
+        };
+        Ok(asked.answers(act).await?)
     }
 
     async fn remove(
@@ -40,9 +44,10 @@ impl documents::Host for CallState {
         filter: String,
     ) -> Result<Result<u32, documents::DocumentError>> {
         let border = self.enter()?;
-        let answer = remove(&border, &collection, &filter).await;
-        border.check_alive()?;
-        Ok(answer.map_err(documents::DocumentError::from))
+        let asked = border.asked("documents.remove", &(&collection, &filter))?;
+        let act =
+            async { remove(&border, &collection, &filter).await.map_err(documents::DocumentError::from) };
+        Ok(asked.answers(act).await?)
     }
 }
 

@@ -9,21 +9,24 @@ use crate::state::CallState;
 
 /// Calls a method of the border and brings the answer into the component's types.
 macro_rules! answer {
-    ($state:ident, $method:ident($($argument:expr),*), $convert:expr) => {{
+    ($state:ident, $call:literal, $method:ident($($argument:expr),*), $convert:expr) => {{
         let border = $state.enter()?;
-        let answer = border.$method($($argument),*).await;
-        border.check_alive()?;
-        Ok(answer.map($convert).map_err(wit_error))
+        let asked = border.asked($call, &($(&$argument,)*))?;
+        let act = async { border.$method($($argument),*).await.map($convert).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }};
 }
 
 impl wit::Host for CallState {
     async fn stat(&mut self, path: String) -> Result<Result<wit::Entry, wit::FileError>> {
-        answer!(self, stat(path), wit_entry)
+        answer!(self, "filesystem.stat", stat(path), wit_entry)
     }
 
     async fn list_directory(&mut self, path: String) -> Result<Result<Vec<wit::Entry>, wit::FileError>> {
-        answer!(self, list(path), |entries| entries.into_iter().map(wit_entry).collect())
+        answer!(self, "filesystem.list-directory", list(path), |entries| entries
+            .into_iter()
+            .map(wit_entry)
+            .collect())
     }
 
     async fn read(
@@ -32,35 +35,35 @@ impl wit::Host for CallState {
         offset: u64,
         length: u32,
     ) -> Result<Result<Vec<u8>, wit::FileError>> {
-        answer!(self, read(path, offset, length), |bytes| bytes)
+        answer!(self, "filesystem.read", read(path, offset, length), |bytes| bytes)
     }
 
     async fn write(&mut self, path: String, content: Vec<u8>) -> Result<Result<(), wit::FileError>> {
-        answer!(self, write(path, content), |()| ())
+        answer!(self, "filesystem.write", write(path, content), |()| ())
     }
 
     async fn append(&mut self, path: String, content: Vec<u8>) -> Result<Result<(), wit::FileError>> {
-        answer!(self, append(path, content), |()| ())
+        answer!(self, "filesystem.append", append(path, content), |()| ())
     }
 
     async fn create_directory(&mut self, path: String) -> Result<Result<(), wit::FileError>> {
-        answer!(self, create_directory(path), |()| ())
+        answer!(self, "filesystem.create-directory", create_directory(path), |()| ())
     }
 
     async fn rename(&mut self, old: String, new: String) -> Result<Result<(), wit::FileError>> {
-        answer!(self, rename(old, new), |()| ())
+        answer!(self, "filesystem.rename", rename(old, new), |()| ())
     }
 
     async fn remove(&mut self, path: String) -> Result<Result<(), wit::FileError>> {
-        answer!(self, remove(path), |()| ())
+        answer!(self, "filesystem.remove", remove(path), |()| ())
     }
 
     async fn set_modified(&mut self, path: String, modified: i64) -> Result<Result<(), wit::FileError>> {
-        answer!(self, set_modified(path, modified), |()| ())
+        answer!(self, "filesystem.set-modified", set_modified(path, modified), |()| ())
     }
 
     async fn set_mode(&mut self, path: String, mode: u32) -> Result<Result<(), wit::FileError>> {
-        answer!(self, set_mode(path, mode), |()| ())
+        answer!(self, "filesystem.set-mode", set_mode(path, mode), |()| ())
     }
 }
 

@@ -13,9 +13,9 @@ use crate::state::CallState;
 impl wit::Host for CallState {
     async fn ask(&mut self, question: wit::Question) -> Result<Result<wit::Answer, wit::InteractError>> {
         let border = self.enter()?;
-        let answer = ask(&border, question).await;
-        border.check_alive()?;
-        Ok(answer.map(wit_answer).map_err(wit_error))
+        let asked = border.asked("interact.ask", &(&question,))?;
+        let act = async { ask(&border, question).await.map(wit_answer).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) mod bindings {
             default: trappable,
         },
         exports: { default: async },
+        additional_derives: [serde::Serialize, serde::Deserialize],
         with: {
             "autoexec:tool/target.session": crate::v1_0::Session,
             "autoexec:tool/lock.held": crate::v1_0::Held,

@@ -9,9 +9,9 @@ use crate::state::CallState;
 impl net_probe::Host for CallState {
     async fn icmp_echo(&mut self, host: String, timeout_ms: u32) -> Result<Result<u32, ProbeError>> {
         let border = self.enter()?;
-        let answer = net::echo(&border, &host, timeout_ms).await;
-        border.check_alive()?;
-        Ok(answer.map_err(ProbeError::from))
+        let asked = border.asked("net-probe.icmp-echo", &(&host, timeout_ms))?;
+        let echo = async { net::echo(&border, &host, timeout_ms).await.map_err(ProbeError::from) };
+        Ok(asked.answers(echo).await?)
     }
 
     async fn tcp_connect(
@@ -21,9 +21,11 @@ impl net_probe::Host for CallState {
         timeout_ms: u32,
     ) -> Result<Result<u32, ProbeError>> {
         let border = self.enter()?;
-        let answer = net::probe::tcp_connect(&border, &host, port, timeout_ms).await;
-        border.check_alive()?;
-        Ok(answer.map_err(ProbeError::from))
+        let asked = border.asked("net-probe.tcp-connect", &(&host, port, timeout_ms))?;
+        let connect = async {
+            net::probe::tcp_connect(&border, &host, port, timeout_ms).await.map_err(ProbeError::from)
+        };
+        Ok(asked.answers(connect).await?)
     }
 }
 

@@ -1,14 +1,13 @@
 //! `step-outputs` and `job-nodes`.
 
-use autoexec_grants::Access;
-use wasmtime::Result;
-
 use super::always;
 use super::bindings::autoexec::tool::job::Node;
 use super::bindings::autoexec::tool::job_nodes::{self, NodesError};
 use super::bindings::autoexec::tool::step_outputs::{self, QueryError};
+use crate::border::Border;
 use crate::host::{JobNodesError, NodeValue, OutputName};
 use crate::state::CallState;
+use autoexec_grants::Access;
 
 impl step_outputs::Host for CallState {
     async fn find(
@@ -16,19 +15,22 @@ impl step_outputs::Host for CallState {
         phase: String,
         operation_id: String,
         name: String,
-    ) -> Result<Result<Vec<step_outputs::NodeValue>, QueryError>> {
+    ) -> wasmtime::Result<Result<Vec<step_outputs::NodeValue>, QueryError>> {
         let border = self.enter()?;
-        let access = Access::StepOutputs { phase: &phase, operation: &operation_id, output: &name };
-        if let Err(denied) = border.permit(&access) {
-            return Ok(Err(QueryError::Denied(denied.0)));
-        }
-        let answer = border.host()?.step_outputs(&OutputName { phase, operation_id, name }).await;
-        border.check_alive()?;
-        Ok(match answer {
-            Ok(values) => Ok(values.into_iter().map(node_value).collect()),
-            Err(error) => Err(QueryError::Unavailable(error.to_string())),
-        })
+        let asked = border.asked("step-outputs.find", &(&phase, &operation_id, &name))?;
+        let output = OutputName { phase, operation_id, name };
+        Ok(asked.answers(find(&border, &output)).await?)
     }
+}
+
+async fn find(border: &Border, output: &OutputName) -> Result<Vec<step_outputs::NodeValue>, QueryError> {
+    let OutputName { phase, operation_id, name } = output;
+    let access = Access::StepOutputs { phase, operation: operation_id, output: name };
+    border.permit(&access).map_err(|denied| QueryError::Denied(denied.0))?;
+    let host = border.host().map_err(|over| QueryError::Unavailable(over.to_string()))?;
+    let found = host.step_outputs(output).await;
+    let values = found.map_err(|error| QueryError::Unavailable(error.to_string()))?;
+    Ok(values.into_iter().map(node_value).collect())
 }
 
 fn node_value(found: NodeValue) -> step_outputs::NodeValue {
@@ -46,17 +48,19 @@ impl job_nodes::Host for CallState {
         phase: String,
         offset: u32,
         limit: u32,
-    ) -> Result<Result<Vec<Node>, NodesError>> {
+    ) -> wasmtime::Result<Result<Vec<Node>, NodesError>> {
         let border = self.enter()?;
-        if let Err(denied) = border.permit(&Access::JobNodes { phase: &phase }) {
-            return Ok(Err(NodesError::Denied(denied.0)));
-        }
-        let answer = border.host()?.job_nodes(&phase, offset, limit).await;
-        border.check_alive()?;
-        Ok(match answer {
-            Ok(nodes) => Ok(nodes.into_iter().map(always::node).collect()),
-            Err(JobNodesError::NotFound) => Err(NodesError::NotFound),
-            Err(JobNodesError::Unavailable(why)) => Err(NodesError::Unavailable(why)),
-        })
+        let asked = border.asked("job-nodes.list", &(&phase, offset, limit))?;
+        Ok(asked.answers(list(&border, &phase, offset, limit)).await?)
+    }
+}
+
+async fn list(border: &Border, phase: &str, offset: u32, limit: u32) -> Result<Vec<Node>, NodesError> {
+    border.permit(&Access::JobNodes { phase }).map_err(|denied| NodesError::Denied(denied.0))?;
+    let host = border.host().map_err(|over| NodesError::Unavailable(over.to_string()))?;
+    match host.job_nodes(phase, offset, limit).await {
+        Ok(nodes) => Ok(nodes.into_iter().map(always::node).collect()),
+        Err(JobNodesError::NotFound) => Err(NodesError::NotFound),
+        Err(JobNodesError::Unavailable(why)) => Err(NodesError::Unavailable(why)),
     }
 }

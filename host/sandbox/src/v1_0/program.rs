@@ -16,10 +16,10 @@ impl wit::Host for CallState {
         invocation: wit::Invocation,
     ) -> Result<Result<wit::Completed, wit::ProgramError>> {
         let border = self.enter()?;
-        let answer = run(&border, invocation).await;
-        border.check_alive()?;
         let completed = |Completed { status, stdout, stderr }| wit::Completed { status, stdout, stderr };
-        Ok(answer.map(completed).map_err(wit_error))
+        let asked = border.asked("program.run", &(&invocation,))?;
+        let act = async { run(&border, invocation).await.map(completed).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 }
 

@@ -7,13 +7,13 @@ use super::bindings::autoexec::tool::secret;
 use crate::border::Border;
 use crate::secrets::{Form, SecretError};
 use crate::state::CallState;
+use crate::tape::Asked;
 
 impl secret::Host for CallState {
     async fn value(&mut self, name: String) -> Result<Result<String, secret::SecretError>> {
         let border = self.enter()?;
-        let answer = reference(&border, &name, Form::Value).await;
-        border.check_alive()?;
-        Ok(answer.map_err(wit_error))
+        let asked = border.asked("secret.value", &(&name,))?;
+        answer(&border, asked, &name, Form::Value).await
     }
 
     async fn basic_authorization(
@@ -22,10 +22,25 @@ impl secret::Host for CallState {
         name: String,
     ) -> Result<Result<String, secret::SecretError>> {
         let border = self.enter()?;
-        let answer = reference(&border, &name, Form::Basic(username)).await;
-        border.check_alive()?;
-        Ok(answer.map_err(wit_error))
+        let asked = border.asked("secret.basic-authorization", &(&username, &name))?;
+        answer(&border, asked, &name, Form::Basic(username)).await
     }
+}
+
+/// A recording has a name in place of the reference; a replay makes one of its own.
+async fn answer(
+    border: &Border,
+    asked: Asked<'_>,
+    name: &str,
+    form: Form,
+) -> Result<Result<String, secret::SecretError>> {
+    let own = form.clone();
+    let act = async { reference(border, name, form).await.map_err(wit_error) };
+    let answer = asked.answers(act).await?;
+    if border.tape.replays() && answer.is_ok() {
+        return Ok(border.secrets.reference(name, own).map_err(wit_error));
+    }
+    Ok(answer)
 }
 
 /// A reference, if there is such a secret and the tool may have it at all.

@@ -18,9 +18,9 @@ impl server::Host for CallState {
         parameters: String,
     ) -> Result<Result<String, server::ServerError>> {
         let border = self.enter()?;
-        let answer = call(&border, &name, &parameters).await;
-        border.check_alive()?;
-        Ok(answer.map_err(wit_server_error))
+        let asked = border.asked("server.call", &(&name, &parameters))?;
+        let act = async { call(&border, &name, &parameters).await.map_err(wit_server_error) };
+        Ok(asked.answers(act).await?)
     }
 }
 
@@ -52,7 +52,8 @@ fn wit_server_error(error: ServerError) -> server::ServerError {
 #[expect(unreachable_pub, reason = "the generated bindings name it in public")]
 pub struct Held {
     name: String,
-    _lock: Box<dyn HeldLock>,
+    /// None in a replay.
+    _lock: Option<Box<dyn HeldLock>>,
 }
 
 impl lock::Host for CallState {
@@ -63,18 +64,30 @@ impl lock::Host for CallState {
         wait_ms: u32,
     ) -> Result<Result<Resource<Held>, lock::LockError>> {
         let border = self.enter()?;
+        let asked = border.asked("lock.acquire", &(&name, mode, wait_ms))?;
         let mode = match mode {
             lock::Mode::Read => LockMode::Read,
             lock::Mode::Write => LockMode::Write,
         };
-        let answer = acquire(&border, &name, mode, Duration::from_millis(wait_ms.into())).await;
-        border.check_alive()?;
-        match answer {
-            Ok(held) => Ok(Ok(self.table.push(Held { name, _lock: held })?)),
-            Err(LockError::Denied(why)) => Ok(Err(lock::LockError::Denied(why))),
-            Err(LockError::TimedOut) => Ok(Err(lock::LockError::TimedOut)),
-            Err(LockError::Unavailable(why)) => Ok(Err(lock::LockError::Unavailable(why))),
-        }
+        let mut held = None;
+        let act = async {
+            held = Some(acquire(&border, &name, mode, Duration::from_millis(wait_ms.into())).await?);
+            Ok(())
+        };
+        let answer: std::result::Result<(), lock::LockError> =
+            asked.answers(async { act.await.map_err(wit_lock_error) }).await?;
+        Ok(match answer {
+            Ok(()) => Ok(self.table.push(Held { name, _lock: held })?),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+fn wit_lock_error(error: LockError) -> lock::LockError {
+    match error {
+        LockError::Denied(why) => lock::LockError::Denied(why),
+        LockError::TimedOut => lock::LockError::TimedOut,
+        LockError::Unavailable(why) => lock::LockError::Unavailable(why),
     }
 }
 

@@ -20,9 +20,9 @@ impl wit::Host for CallState {
         names: Vec<String>,
     ) -> Result<Result<Vec<wit::Binding>, wit::SnmpError>> {
         let border = self.enter()?;
-        let answer = get(&border, agent, &names).await;
-        border.check_alive()?;
-        Ok(answer.map(|found| found.into_iter().map(binding).collect()).map_err(wit_error))
+        let asked = border.asked("snmp.get", &(&agent, &names))?;
+        let act = async { get(&border, agent, &names).await.map(bindings).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn walk(
@@ -32,9 +32,9 @@ impl wit::Host for CallState {
         limit: u32,
     ) -> Result<Result<Vec<wit::Binding>, wit::SnmpError>> {
         let border = self.enter()?;
-        let answer = walk(&border, agent, &root, limit).await;
-        border.check_alive()?;
-        Ok(answer.map(|found| found.into_iter().map(binding).collect()).map_err(wit_error))
+        let asked = border.asked("snmp.walk", &(&agent, &root, limit))?;
+        let act = async { walk(&border, agent, &root, limit).await.map(bindings).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 }
 
@@ -102,6 +102,10 @@ fn privacy(kind: wit::Privacy) -> Privacy {
         wit::Privacy::Aes192 => Privacy::Aes192,
         wit::Privacy::Aes256 => Privacy::Aes256,
     }
+}
+
+fn bindings(found: Vec<Binding>) -> Vec<wit::Binding> {
+    found.into_iter().map(binding).collect()
 }
 
 fn binding(found: Binding) -> wit::Binding {

@@ -15,28 +15,34 @@ use crate::host::{
 };
 use crate::state::CallState;
 
-/// An interactive session that a guest holds.
+/// An interactive session that a guest holds; none in a replay.
 #[expect(unreachable_pub, reason = "the generated bindings name it in public")]
-pub struct Session(Box<dyn TargetSession>);
+pub struct Session(Option<Box<dyn TargetSession>>);
+
+impl Session {
+    fn live(&mut self) -> Result<&mut Box<dyn TargetSession>, TargetError> {
+        self.0.as_mut().ok_or_else(|| TargetError::Other("there is no session in a replay".into()))
+    }
+}
 
 impl wit::Host for CallState {
     async fn capture(&mut self, command: wit::Command) -> Result<Result<wit::Captured, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = capture(&border, command).await;
-        border.check_alive()?;
+        let asked = border.asked("target.capture", &(&command,))?;
         let captured = |Captured { ending, stdout, stderr }| wit::Captured {
             ending: wit_ending(ending),
             stdout,
             stderr,
         };
-        Ok(answer.map(captured).map_err(wit_error))
+        let act = async { capture(&border, command).await.map(captured).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn run(&mut self, command: wit::Command) -> Result<Result<wit::Ending, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = run(&border, command).await;
-        border.check_alive()?;
-        Ok(answer.map(wit_ending).map_err(wit_error))
+        let asked = border.asked("target.run", &(&command,))?;
+        let act = async { run(&border, command).await.map(wit_ending).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn upload(
@@ -46,9 +52,9 @@ impl wit::Host for CallState {
         keep_times: bool,
     ) -> Result<Result<u64, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = upload(&border, &local, &remote, keep_times).await;
-        border.check_alive()?;
-        Ok(answer.map_err(wit_error))
+        let asked = border.asked("target.upload", &(&local, &remote, keep_times))?;
+        let act = async { upload(&border, &local, &remote, keep_times).await.map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn download(
@@ -58,23 +64,24 @@ impl wit::Host for CallState {
         keep_times: bool,
     ) -> Result<Result<u64, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = download(&border, &remote, &local, keep_times).await;
-        border.check_alive()?;
-        Ok(answer.map_err(wit_error))
+        let asked = border.asked("target.download", &(&remote, &local, keep_times))?;
+        let act = async { download(&border, &remote, &local, keep_times).await.map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn list_directory(&mut self, path: String) -> Result<Result<Vec<wit::Entry>, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = list(&border, &path).await;
-        border.check_alive()?;
-        Ok(answer.map(|entries| entries.into_iter().map(wit_entry).collect()).map_err(wit_error))
+        let asked = border.asked("target.list-directory", &(&path,))?;
+        let entries = |entries: Vec<TargetEntry>| entries.into_iter().map(wit_entry).collect();
+        let act = async { list(&border, &path).await.map(entries).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn stat(&mut self, path: String) -> Result<Result<wit::Entry, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = stat(&border, &path).await;
-        border.check_alive()?;
-        Ok(answer.map(wit_entry).map_err(wit_error))
+        let asked = border.asked("target.stat", &(&path,))?;
+        let act = async { stat(&border, &path).await.map(wit_entry).map_err(wit_error) };
+        Ok(asked.answers(act).await?)
     }
 
     async fn open_session(
@@ -83,11 +90,16 @@ impl wit::Host for CallState {
         rows: u16,
     ) -> Result<Result<Resource<Session>, wit::TargetError>> {
         let border = self.enter()?;
-        let answer = open_session(&border, columns, rows).await;
-        border.check_alive()?;
-        Ok(match answer {
-            Ok(session) => Ok(self.table.push(Session(session))?),
-            Err(error) => Err(wit_error(error)),
+        let asked = border.asked("target.open-session", &(columns, rows))?;
+        let mut session = None;
+        let act = async {
+            session = Some(open_session(&border, columns, rows).await.map_err(wit_error)?);
+            Ok(())
+        };
+        let opened: Result<(), wit::TargetError> = asked.answers(act).await?;
+        Ok(match opened {
+            Ok(()) => Ok(self.table.push(Session(session))?),
+            Err(error) => Err(error),
         })
     }
 }
@@ -100,12 +112,12 @@ impl wit::HostSession for CallState {
     ) -> Result<Result<(), wit::TargetError>> {
         let border = self.enter()?;
         let session = self.table.get_mut(&session)?;
-        let sent = match reveal(&border, &text).await {
-            Ok(text) => session.0.send(text).await,
-            Err(error) => Err(error),
+        let asked = border.asked("target.session.send", &(&text,))?;
+        let act = async {
+            let text = reveal(&border, &text).await?;
+            session.live()?.send(text).await
         };
-        border.check_alive()?;
-        Ok(sent.map_err(wit_error))
+        Ok(asked.answers(async { act.await.map_err(wit_error) }).await?)
     }
 
     async fn receive(
@@ -116,9 +128,9 @@ impl wit::HostSession for CallState {
         let border = self.enter()?;
         let session = self.table.get_mut(&session)?;
         let wait = Duration::from_millis(timeout_ms.into()).min(border.clock.left());
-        let received = session.0.receive(wait).await;
-        border.check_alive()?;
-        Ok(received.map_err(wit_error))
+        let asked = border.asked("target.session.receive", &(timeout_ms,))?;
+        let act = async { session.live()?.receive(wait).await };
+        Ok(asked.answers(async { act.await.map_err(wit_error) }).await?)
     }
 
     fn drop(&mut self, session: Resource<Session>) -> Result<()> {

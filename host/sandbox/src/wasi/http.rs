@@ -26,6 +26,9 @@ use crate::border::{Border, Counted};
 use crate::host::LogLevel;
 use crate::limits::{LimitName, LimitReached};
 use crate::net::{self, NetError, Purpose, deadline};
+use crate::tape::Asked;
+
+mod taped;
 
 /// Longest wait for a connection and TLS, unless the guest asks for another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,7 +61,13 @@ impl WasiHttpHooks for HttpHooks {
         _sent: Box<dyn Future<Output = Result<()>> + Send>,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Driver)>> + Send> {
         let border = Arc::clone(&self.border);
-        Box::new(async move { send(&border, request, options.unwrap_or_default()).await })
+        let options = options.unwrap_or_default();
+        if !border.tape.is_on() {
+            return Box::new(async move { send(&border, request, options).await });
+        }
+        // The request's place among the calls is where it was begun, not where its answer came.
+        let begun = border.asked("http.request", &(taped::Head::of(&request),)).map(Asked::begun);
+        Box::new(async move { taped::exchange(&border, begun, request, options).await })
     }
 
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {

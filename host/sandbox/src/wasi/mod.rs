@@ -15,6 +15,7 @@ use crate::border::Border;
 use crate::host::LogLevel;
 use crate::state::CallState;
 
+mod clocks;
 mod files;
 mod http;
 mod lookup;
@@ -35,6 +36,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
+    clocks::add_to_linker(linker)?;
     files::add_to_linker(linker)?;
     sockets::add_to_linker(linker)?;
     lookup::add_to_linker(linker)?;

@@ -18,5 +18,6 @@ mod probing;
 mod servers;
 mod snmp;
 mod support;
+mod tape;
 mod target;
 mod tools;

@@ -49,14 +49,23 @@ def read(path, limit=16 << 20):
     return bytes(content)
 
 
+def read_text(path, limit=16 << 20):
+    """The whole file as text; what is not UTF-8 is replaced."""
+    return read(path, limit).decode("utf-8", "replace")
+
+
 def write(path, content):
-    """Replaces or creates a file as a whole."""
-    _call("write", "writing", path, bytes(content))
+    """Replaces or creates a file as a whole, with text or bytes."""
+    _call("write", "writing", path, _bytes(content))
 
 
 def append(path, content):
-    """Appends to a file, creating it when it is missing."""
-    _call("append", "appending to", path, bytes(content))
+    """Appends text or bytes to a file, creating it when it is missing."""
+    _call("append", "appending to", path, _bytes(content))
+
+
+def _bytes(content):
+    return content.encode() if isinstance(content, str) else bytes(content)
 
 
 def create_directory(path):
