@@ -59,7 +59,7 @@ enum Topic {
     Native,
     /// SSH nodes with one and five operations each, beside the ssh client, Ansible, pyinfra and parallel-ssh.
     Ssh,
-    /// A tool's author: new, test, build, from nothing and after a change.
+    /// A tool's author: new, test, build, from nothing and after a change; size and start of each tool.
     Author,
     /// A million lines of output, and a node file of 100,000 nodes.
     Volume,
@@ -87,7 +87,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             Topic::Native => vec![native::measure(&home, runs)?.to_string()],
             Topic::Ssh => vec![ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string()],
-            Topic::Author => vec![author::measure(&home, runs)?.to_string()],
+            Topic::Author => {
+                vec![author::measure(&home, runs)?.to_string(), author::tools(options.quick)?]
+            }
             Topic::Volume => volume::measure(&home, runs)?.iter().map(ToString::to_string).collect(),
         };
         for table in tables {

@@ -1,21 +1,24 @@
-//! Tools in Python and JavaScript: made, tested and built with `autoexec plugin`, then called in the sandbox against a real
-//! listener. The tool chains come from PyPI and npm on the first run and are kept (`AUTOEXEC_TOOLCHAINS`).
+//! Tools in Python and JavaScript: the tests of their SDKs, and the examples tested, built and called in the sandbox with
+//! `autoexec plugin`. Building takes a while, so each example is built once and kept below `target/`, as are the tool chains, which
+//! `cargo xtask prepare` has installed.
 
-use std::net::TcpListener;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where its surroundings do")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use autoexec_test_support::home::find_program;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
 
 fn plugin(words: &[&str], dir: &Path) -> Output {
     let mut command = Command::new(find_program().unwrap());
     command.arg("plugin").args(words).current_dir(dir).env_remove("AUTOEXEC_HOME");
     if std::env::var_os("AUTOEXEC_TOOLCHAINS").is_none() {
-        command.env(
-            "AUTOEXEC_TOOLCHAINS",
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/toolchains"),
-        );
+        command.env("AUTOEXEC_TOOLCHAINS", root().join("target/toolchains"));
     }
     command.output().unwrap()
 }
@@ -30,70 +33,124 @@ fn succeeds(words: &[&str], dir: &Path) -> String {
     text(&output)
 }
 
-/// A new tool whose tests pass and that is built.
-fn built(place: &Path, language: &str) -> PathBuf {
-    succeeds(&["new", "shop/portcheck", "--lang", language], place);
-    let dir = place.join("portcheck");
-    succeeds(&["test"], &dir);
-    succeeds(&["build"], &dir);
-    dir
+/// Copies the example of a language to a place that is kept, where it is built when it has changed.
+fn example(language: &str) -> PathBuf {
+    let from = root().join("sdk").join(language).join("examples/fileline");
+    let to = root().join("target/scripted-tools").join(language);
+    std::fs::create_dir_all(&to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        let (content, copy) = (std::fs::read(entry.path()).unwrap(), to.join(entry.file_name()));
+        if std::fs::read(&copy).ok() != Some(content.clone()) {
+            std::fs::write(copy, content).unwrap();
+        }
+    }
+    let sdk = format!("{}\n", root().display());
+    if std::fs::read_to_string(to.join("sdk.path")).ok() != Some(sdk.clone()) {
+        std::fs::write(to.join("sdk.path"), sdk).unwrap();
+    }
+    to
 }
 
-fn calls_and_refusals(dir: &Path) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = format!("port={}", listener.local_addr().unwrap().port());
-    let call = ["run", "--output", "json", "-o", "host=127.0.0.1", "-o", &port];
-    let output = plugin(&[&call[..], &["--policy", "policy.toml"]].concat(), dir);
+/// `plugin run --output json` on a file below `place`, under a policy that grants the place.
+fn call(dir: &Path, place: &Path, further: &[&str]) -> (i32, Value) {
+    let policy = place.join("policy.toml");
+    let grant = format!(
+        "mode = \"enforce\"\n[[grant]]\ntools = [\"example/fileline\"]\nfilesystem = {{ write = [{}] }}\n",
+        json!(place.display().to_string())
+    );
+    std::fs::write(&policy, grant).unwrap();
+    let path = format!("path={}", place.join("lines").display());
+    let policy = policy.display().to_string();
+    let mut words = vec!["run", "--output", "json", "-o", &path, "-o", "line=hello", "--policy", &policy];
+    words.extend(further);
+    let output = plugin(&words, dir);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    (output.status.code().unwrap(), report)
+}
+
+/// What an example does, whatever its language is.
+fn works_in_the_sandbox(language: &str, file: &str) {
+    let dir = example(language);
+    succeeds(&["test"], &dir);
+    succeeds(&["build"], &dir);
+    let place = tempfile::tempdir().unwrap();
+    let lines = place.path().join("lines");
+    let recording = place.path().join("calls.jsonl").display().to_string();
+
+    let (code, would) = call(&dir, place.path(), &["--check"]);
+    assert_eq!((code, lines.exists()), (0, false), "a check changes nothing: {would}");
+    assert!(would["log"].to_string().contains("Would change line of"), "{would}");
+    let (code, done) = call(&dir, place.path(), &["--record", &recording]);
+    assert_eq!((code, &done["outputs"]["changed"]), (0, &json!(true)), "{done}");
+    assert_eq!(std::fs::read_to_string(&lines).unwrap(), "hello\n");
+
+    // The file is gone, and so is the permission: everything comes from the recording.
+    std::fs::remove_file(&lines).unwrap();
+    let replayed = plugin(&["run", "--output", "json", "--replay", &recording], &dir);
     let report: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
-    assert_eq!(report["exitCode"], 0, "{report}");
-    assert!(report["outputs"]["milliseconds"].is_number(), "{report}");
-    assert!(report["log"].to_string().contains("accepts connections"), "{report}");
+        serde_json::from_slice(&replayed.stdout).unwrap_or_else(|_| panic!("{}", text(&replayed)));
+    assert_eq!((&report["exitCode"], &report["outputs"]), (&json!(0), &done["outputs"]), "{report}");
+    assert!(!lines.exists(), "a replay writes nothing");
+    let other = plugin(&["run", "--replay", &recording, "-o", "line=other"], &dir);
+    assert_eq!(other.status.code(), Some(1), "{}", text(&other));
+    assert!(
+        text(&other).contains("expected filesystem.write") && text(&other).contains("other"),
+        "{}",
+        text(&other)
+    );
 
-    std::fs::write(dir.join("none.toml"), "mode = \"enforce\"\n").unwrap();
-    let refused = plugin(&[&call[..], &["--policy", "none.toml"]].concat(), dir);
-    assert_ne!(refused.status.code(), Some(0), "{}", text(&refused));
-    assert!(text(&refused).contains("net-probe"), "{}", text(&refused));
+    let facts: Value = serde_json::from_str(&succeeds(&["inspect", "--output", "json"], &dir)).unwrap();
+    let imports = facts["imports"].to_string();
+    for ambient in ["wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"] {
+        assert!(!imports.contains(ambient), "nothing of WASI is ambient: {imports}");
+    }
+    let exports = facts["exports"].to_string();
+    assert!(exports.contains("dry-run") && exports.contains("effect-probe"), "{exports}");
 
-    let inspected = succeeds(&["inspect", "--output", "json"], dir);
-    let facts: Value = serde_json::from_str(&inspected).unwrap();
-    let ambient = facts["imports"].as_array().unwrap().iter().filter_map(Value::as_str);
-    let foreign: Vec<&str> = ambient
-        .filter(|import| {
-            ["wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"]
-                .iter()
-                .any(|one| import.starts_with(one))
-        })
-        .collect();
-    assert_eq!(foreign, [""; 0], "nothing of WASI is ambient");
-    assert_eq!(facts["manifest"]["descriptor"]["option"][1]["defaultValue"], "22");
+    // A mistake is shown with the author's file and line, before anything is built.
+    let broken = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), broken.path().join(entry.file_name())).unwrap();
+    }
+    let code = std::fs::read_to_string(dir.join(file)).unwrap();
+    std::fs::write(broken.path().join(file), format!("{code}\nthis is (no code\n")).unwrap();
+    let output = plugin(&["build"], broken.path());
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+    let line = code.lines().count() + 2;
+    let said = text(&output);
+    assert!(said.contains(file) && said.contains(&line.to_string()), "{line}: {said}");
 }
 
 #[test]
 fn a_tool_in_python_runs_in_the_sandbox_and_its_errors_name_the_line() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = built(place.path(), "python");
-    calls_and_refusals(&dir);
-    let code = std::fs::read_to_string(dir.join("tool.py")).unwrap();
-    std::fs::write(dir.join("tool.py"), format!("{code}\ndef broken(:\n")).unwrap();
-    let broken = plugin(&["build"], &dir);
-    assert_eq!(broken.status.code(), Some(65), "{}", text(&broken));
-    let line = code.lines().count() + 2;
-    assert!(
-        text(&broken).contains("tool.py\", line ") && text(&broken).contains(&line.to_string()),
-        "{}",
-        text(&broken)
-    );
+    works_in_the_sandbox("python", "tool.py");
 }
 
 #[test]
 fn a_tool_in_javascript_runs_in_the_sandbox_and_its_errors_name_the_line() {
+    works_in_the_sandbox("js", "tool.js");
+}
+
+#[test]
+fn new_tools_of_both_languages_pass_their_tests() {
     let place = tempfile::tempdir().unwrap();
-    let dir = built(place.path(), "js");
-    calls_and_refusals(&dir);
-    let code = std::fs::read_to_string(dir.join("tool.js")).unwrap();
-    std::fs::write(dir.join("tool.js"), format!("{code}\nfunction broken( {{\n")).unwrap();
-    let broken = plugin(&["build"], &dir);
-    assert_eq!(broken.status.code(), Some(65), "{}", text(&broken));
-    assert!(text(&broken).contains("tool.js:"), "{}", text(&broken));
+    for language in ["python", "js"] {
+        succeeds(&["new", "shop/portcheck", "--lang", language, "--dir", language], place.path());
+        succeeds(&["test"], &place.path().join(language));
+    }
+}
+
+#[test]
+fn the_sdks_do_what_they_say() {
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    let python = root().join("sdk/python");
+    run(Command::new("python3")
+        .args(["-m", "unittest", "discover", "-s", "tests"])
+        .current_dir(&python)
+        .env("PYTHONPATH", &python)
+        .env("PYTHONDONTWRITEBYTECODE", "1"));
+    run(Command::new("node").args(["--test", "tests"]).current_dir(root().join("sdk/js")));
 }

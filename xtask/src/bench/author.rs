@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::job::quietly;
 use super::series::{Table, Variant, measure as measure_series};
 use crate::stage::StagedHome;
+use crate::{step, workspace};
 
 /// What is measured from nothing compiles the SDK each time: that often is enough.
 const MOST_RUNS: u32 = 3;
@@ -29,6 +30,40 @@ pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
     let note = "A tool in Rust as `autoexec plugin new` makes it. Clean: nothing is compiled, cargo's downloads are there. The first \
                 three rows together are the way from nothing to a tested, built tool.";
     Ok(measure_series("The loop of an author", 1, runs.min(MOST_RUNS), variants)?.note(note))
+}
+
+/// How often each tool is started.
+const STARTS: u32 = 1_000;
+
+/// Size of every tool of plugins-wasm, and how long making an instance of it takes.
+pub(super) fn tools(quick: bool) -> Result<String> {
+    let dir = workspace::root()?.join("target/plugins/wasm");
+    step::say("measuring: the start of each tool");
+    let mut cargo = workspace::cargo()?;
+    cargo.args(["run", "--quiet", "--release", "-p", "autoexec-sandbox", "--example", "tool_starts", "--"]);
+    cargo.arg(&dir).arg(if quick { 10 } else { STARTS }.to_string());
+    let output = cargo.stderr(std::process::Stdio::inherit()).output().context("starting cargo")?;
+    anyhow::ensure!(output.status.success(), "the tools could not be measured: {}", output.status);
+    let text = String::from_utf8(output.stdout).context("what it says is no text")?;
+    let mut table = String::from(
+        "### Size and start of each tool\n\n| tool | KiB | instance p50, µs | p99, µs |\n|---|---:|---:|---:|\n",
+    );
+    for line in text.lines() {
+        let start: Start = serde_json::from_str(line).with_context(|| format!("reading `{line}`"))?;
+        let Start { tool, size, p50, p99 } = start;
+        table.push_str(&format!("| `{tool}` | {} | {p50:.0} | {p99:.0} |\n", size.div_ceil(1024)));
+    }
+    table.push_str("\nMaking an instance of a tool that is compiled and loaded, one after the other; a call needs one.\n");
+    Ok(table)
+}
+
+/// A line of the example `tool_starts`.
+#[derive(serde::Deserialize)]
+struct Start {
+    tool: String,
+    size: u64,
+    p50: f64,
+    p99: f64,
 }
 
 struct Author {

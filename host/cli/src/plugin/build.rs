@@ -61,11 +61,17 @@ fn capabilities(manifest: &Manifest) -> String {
 
 /// Builds the project; nothing is left half-written.
 pub(super) fn build(project: &Project) -> Result<Built, CliError> {
+    let path = project.artifact();
     let packed = match project.language {
         Language::Rust => rust(project)?,
-        Language::Python | Language::Js => scripted::build(project)?,
+        Language::Python | Language::Js => {
+            // Cargo knows what has changed; these tool chains take half a minute each time.
+            if let Some(built) = scripted::up_to_date(project, &path) {
+                return Ok(built);
+            }
+            scripted::build(project)?
+        }
     };
-    let path = project.artifact();
     let failed =
         |error: &dyn std::fmt::Display| CliError::files(format!("can not write {}: {error}", path.display()));
     if let Some(dir) = path.parent() {

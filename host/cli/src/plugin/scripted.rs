@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
-use autoexec_manifest::Manifest;
+use autoexec_manifest::{Manifest, read_outline};
 use autoexec_packaging::{Description, InstallError, Interpreters, Packed, of_component};
 
 use super::args::Language;
-use super::build::{in_project, not_started, program, start};
+use super::build::{Built, in_project, not_started, program, start};
 use super::project::Project;
 use crate::CliError;
 
@@ -40,6 +41,33 @@ pub(super) fn build(project: &Project) -> Result<Packed, CliError> {
     };
     of_component(component, described.description, project.manifest.clone())
         .map_err(|error| in_project(project, &error))
+}
+
+/// What was built, if it is newer than the project, the SDK and this program.
+pub(super) fn up_to_date(project: &Project, artifact: &Path) -> Option<Built> {
+    let made = fs::metadata(artifact).and_then(|metadata| metadata.modified()).ok()?;
+    let name = if project.language == Language::Js { "js" } else { "python" };
+    let inputs = [project.dir.clone(), sdk(project, name), std::env::current_exe().ok()?];
+    if !inputs.iter().all(|input| is_older(input, made)) {
+        return None;
+    }
+    let bytes = fs::read(artifact).ok()?;
+    let manifest = read_outline(&bytes).ok()?.manifest;
+    Some(Built { path: artifact.to_owned(), manifest, size: bytes.len() })
+}
+
+/// Whether nothing at or below a path has changed since; what a build itself writes does not count.
+fn is_older(path: &Path, made: SystemTime) -> bool {
+    let Ok(metadata) = fs::metadata(path) else { return false };
+    if !metadata.is_dir() {
+        return metadata.modified().is_ok_and(|modified| modified < made);
+    }
+    let Ok(entries) = fs::read_dir(path) else { return false };
+    entries.filter_map(Result::ok).all(|entry| {
+        let name = entry.file_name();
+        ["dist", "target", ".git", "__pycache__"].iter().any(|made| name == *made)
+            || is_older(&entry.path(), made)
+    })
 }
 
 /// What the tool's own code says of it.
@@ -206,6 +234,25 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_built_is_out_of_date_when_something_is_newer() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, seconds: u64| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = fs::File::create(&path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+        };
+        let made = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(10);
+        file("tool.py", 5);
+        file("lib/more.py", 6);
+        file("target/new", 20);
+        assert!(is_older(dir.path(), made));
+        file("lib/more.py", 11);
+        assert!(!is_older(dir.path(), made));
+        assert!(!is_older(&dir.path().join("missing"), made));
+    }
 
     #[test]
     fn a_world_holds_what_is_asked_for_and_nothing_more() {

@@ -1,0 +1,98 @@
+//! The second example of the documentation, a job of six phases, over real SSH: what it changes, what it keeps, and what it reports.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its surroundings do")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use autoexec_test_support::home::TestHome;
+use autoexec_test_support::sshd::{Sshd, SshdOptions};
+
+const BEFORE: &str = "# a service\n[server]\nlisten = 8080\nworkers = 4\n";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A home with the tools that the job names.
+fn home() -> TestHome {
+    let home = TestHome::new("http://127.0.0.1:1", "nobody", "none").unwrap();
+    std::fs::remove_file(home.path().join("conf/config.ini")).unwrap();
+    for tool in ["demo/summary", "inspect/tcpcheck", "native/getvalfromtxt"] {
+        let file = format!("{tool}.wasm");
+        let built = std::fs::read(root().join("target/plugins/wasm").join(&file)).unwrap();
+        home.write(&format!("plugins/wasm/{file}"), built).unwrap();
+    }
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(root().join("plugins-native/remote"))
+        .arg(home.path().join("plugins/"))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    home
+}
+
+fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+#[test]
+fn a_setting_is_changed_on_every_node_with_a_copy_and_a_report() {
+    let (home, sshd) = (home(), Sshd::start(SshdOptions::default()).unwrap());
+    let place = tempfile::Builder::new().prefix("autoexec-nodes.").tempdir().unwrap();
+    open_to_all(place.path());
+    let file = |node: &str| place.path().join(node).join("app.ini");
+    let mut nodes = String::from("nodes:\n");
+    for (number, node) in ["alpha", "beta"].into_iter().enumerate() {
+        std::fs::create_dir(place.path().join(node)).unwrap();
+        open_to_all(&place.path().join(node));
+        std::fs::write(file(node), BEFORE).unwrap();
+        open_to_all(&file(node));
+        let (port, user, key) = (sshd.port(), sshd.user(), sshd.key_path());
+        nodes.push_str(&format!(
+            "  - {{name: {node}, host: 127.0.0.1, id: {}, protocol_port: {port}, port: {port}, user: {user}, key: {}}}\n",
+            number + 1,
+            key.display()
+        ));
+    }
+    home.write("hosts.yaml", nodes).unwrap();
+    let job = root().join("docs/examples/six-phases/six-phases.job.yaml").display().to_string();
+    let place_option = format!("place={}", place.path().display());
+    let run = || {
+        let words = ["run", &job, "-i", "hosts.yaml", "-o", &place_option];
+        let output = home.autoexec(words).unwrap().output().unwrap();
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let report = run();
+    for node in ["alpha", "beta"] {
+        let text = std::fs::read_to_string(file(node)).unwrap();
+        assert_eq!(text, BEFORE.replace("workers = 4", "workers = 8"), "{node}");
+    }
+    assert!(report.contains("Workers of the service") && report.contains("| 4 | 8 | 2 |"), "{report}");
+    let copies = copies(&home.path().join("data/job"));
+    assert_eq!(copies.len(), 2, "one for each node: {copies:?}");
+    for copy in &copies {
+        assert_eq!(std::fs::read_to_string(copy).unwrap(), BEFORE, "as it was before the change");
+    }
+    // Once more: there is nothing to do, and the report says so.
+    let again = run();
+    assert!(again.contains("| 8 | 8 | 2 |"), "{again}");
+}
+
+/// The files that came from the nodes.
+fn copies(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            found.extend(copies(&entry.path()));
+        } else if entry.file_name().to_string_lossy().contains("app.ini") {
+            found.push(entry.path());
+        }
+    }
+    found
+}
