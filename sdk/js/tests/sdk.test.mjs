@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { defineTool, http, netProbe, output, secret } from '../index.mjs';
+import { defineTool, Dialogue, http, netProbe, output, secret } from '../index.mjs';
 import { Host } from '../testing.mjs';
 import { describe, readOptions } from '../tool.mjs';
 
@@ -75,6 +75,16 @@ test('an answer of a request is text or JSON', () => {
   host.expect('http', 'GET', 'http://a/1').answers({ status: 200, headers: [['X-A', 'b']], body: new TextEncoder().encode('{"x":1}') });
   const answer = http.get('http://a/1');
   assert.deepEqual([answer.status, answer.header('x-a'), answer.json()], [200, 'b', { x: 1 }]);
+});
+
+test('a dialogue answers prompts, turns pages and leaves the echo out', () => {
+  new Host();
+  const sent = [];
+  const pieces = ['switch> ', 'show version\r\nline 1\r\n--More--', '\b\b\x1b[Kline 2\r\nswitch> '];
+  const dialogue = new Dialogue({ send: (text) => sent.push(text), receive: () => pieces.shift() ?? '' });
+  assert.equal(dialogue.waitFor('> '), 'switch');
+  assert.equal(dialogue.command('show version', /switch> $/), 'line 1\nline 2\n');
+  assert.deepEqual(sent, ['show version\n', ' ']);
 });
 
 test('errors of the host say what was tried', () => {
