@@ -1,4 +1,4 @@
-//! The tool chains that make components of Python and JavaScript. They come from PyPI and npm once, in fixed versions, and are
+//! The tool chains that make components of Python and JavaScript. They come from `PyPI` and npm once, in fixed versions, and are
 //! kept in a directory that all projects share.
 
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! docs/authoring.md, done: every command of the walk-through is run in an empty directory, in its order, and has to say what
 //! the page says.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where its surroundings do")]
+#![expect(clippy::expect_used, reason = "a test fails where its surroundings do")]
 
 use std::path::Path;
 use std::process::Command;
@@ -34,11 +34,9 @@ fn steps(page: &str) -> Vec<Step> {
 
 /// One shell for all of them, so that `cd` lasts; what each says is told apart by a line in front of it.
 fn script(steps: &[Step]) -> String {
-    let mut script = String::from("set -e\nexec 2>&1\n");
-    for (number, step) in steps.iter().enumerate() {
-        script.push_str(&format!("echo '@@@ {number}'\n{}\n", step.command));
-    }
-    script
+    let one = |(number, step): (usize, &Step)| format!("echo '@@@ {number}'\n{}\n", step.command);
+    let all: Vec<String> = steps.iter().enumerate().map(one).collect();
+    format!("set -e\nexec 2>&1\n{}", all.concat())
 }
 
 #[test]

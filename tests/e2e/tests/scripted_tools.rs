@@ -55,7 +55,7 @@ fn example(language: &str) -> PathBuf {
 fn call(dir: &Path, place: &Path, further: &[&str]) -> (i32, Value) {
     let policy = place.join("policy.toml");
     let grant = format!(
-        "mode = \"enforce\"\n[[grant]]\ntools = [\"example/fileline\"]\nfilesystem = {{ write = [{}] }}\n",
+        "mode = \"enforce\"\n[[grant]]\ntools = [\"example/fileline\"]\nfilesystem = {{ read = [{0}], write = [{0}] }}\n",
         json!(place.display().to_string())
     );
     std::fs::write(&policy, grant).unwrap();

@@ -44,19 +44,19 @@ fn a_setting_is_changed_on_every_node_with_a_copy_and_a_report() {
     let place = tempfile::Builder::new().prefix("autoexec-nodes.").tempdir().unwrap();
     open_to_all(place.path());
     let file = |node: &str| place.path().join(node).join("app.ini");
-    let mut nodes = String::from("nodes:\n");
-    for (number, node) in ["alpha", "beta"].into_iter().enumerate() {
-        std::fs::create_dir(place.path().join(node)).unwrap();
-        open_to_all(&place.path().join(node));
-        std::fs::write(file(node), BEFORE).unwrap();
-        open_to_all(&file(node));
-        let (port, user, key) = (sshd.port(), sshd.user(), sshd.key_path());
-        nodes.push_str(&format!(
-            "  - {{name: {node}, host: 127.0.0.1, id: {}, protocol_port: {port}, port: {port}, user: {user}, key: {}}}\n",
-            number + 1,
-            key.display()
-        ));
-    }
+    let node = |(number, name): (usize, &str)| {
+        std::fs::create_dir(place.path().join(name)).unwrap();
+        open_to_all(&place.path().join(name));
+        std::fs::write(file(name), BEFORE).unwrap();
+        open_to_all(&file(name));
+        let (port, user, key, id) = (sshd.port(), sshd.user(), sshd.key_path(), number + 1);
+        let key = key.display();
+        format!(
+            "  - {{name: {name}, host: 127.0.0.1, id: {id}, protocol_port: {port}, port: {port}, user: {user}, key: {key}}}\n"
+        )
+    };
+    let nodes: Vec<String> = ["alpha", "beta"].into_iter().enumerate().map(node).collect();
+    let nodes = format!("nodes:\n{}", nodes.concat());
     home.write("hosts.yaml", nodes).unwrap();
     let job = root().join("docs/examples/six-phases/six-phases.job.yaml").display().to_string();
     let place_option = format!("place={}", place.path().display());

@@ -1,5 +1,6 @@
 //! The loop of a tool's author: a new tool, its tests, its build; from nothing, and after a change.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,7 +52,8 @@ pub(super) fn tools(quick: bool) -> Result<String> {
     for line in text.lines() {
         let start: Start = serde_json::from_str(line).with_context(|| format!("reading `{line}`"))?;
         let Start { tool, size, p50, p99 } = start;
-        table.push_str(&format!("| `{tool}` | {} | {p50:.0} | {p99:.0} |\n", size.div_ceil(1024)));
+        // Writing to a text can not fail.
+        let _ = writeln!(table, "| `{tool}` | {} | {p50:.0} | {p99:.0} |", size.div_ceil(1024));
     }
     table.push_str("\nMaking an instance of a tool that is compiled and loaded, one after the other; a call needs one.\n");
     Ok(table)

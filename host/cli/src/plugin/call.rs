@@ -99,6 +99,23 @@ impl Stage {
         copy(policy, &dir.join(policy.file_name().unwrap_or_else(|| "policy.toml".as_ref())))
     }
 
+    /// What the advice in the log calls the policy, and what its author calls it: the next call overwrites the copy.
+    fn policy_names(&self, policy: Option<&Path>) -> (String, String) {
+        let dir = self.root.join("conf/policy");
+        match policy {
+            Some(dir_of_files) if dir_of_files.is_dir() => {
+                (dir.display().to_string(), dir_of_files.display().to_string())
+            }
+            Some(file) => {
+                let name = file.file_name().unwrap_or_else(|| "policy.toml".as_ref());
+                (dir.join(name).display().to_string(), file.display().to_string())
+            }
+            None => {
+                (dir.join("site.toml").display().to_string(), "a file and name it with --policy".to_owned())
+            }
+        }
+    }
+
     fn call(&self, job: &Path, arguments: &RunArgs) -> Result<Called, CliError> {
         let program = std::env::current_exe().map_err(CliError::files)?;
         let mut child = Command::new(program);
@@ -130,11 +147,12 @@ impl Stage {
             return Err(CliError::new(code, errors));
         };
         let dir = PathBuf::from(report["directory"].as_str().unwrap_or_default());
-        Ok(Called {
-            code: if code == ExitCode::Success { code } else { refine(code, &dir) },
-            nodes: nodes(&dir)?,
-            dir,
-        })
+        let mut nodes = nodes(&dir)?;
+        let (staged, own) = self.policy_names(arguments.policy.as_deref());
+        for line in nodes.iter_mut().flat_map(|node| &mut node.log) {
+            *line = line.replace(&staged, &own);
+        }
+        Ok(Called { code: if code == ExitCode::Success { code } else { refine(code, &dir) }, nodes, dir })
     }
 }
 
