@@ -57,7 +57,7 @@ pub(super) fn policy(manifest: &Manifest) -> String {
             "step-outputs" | "job-nodes" | "interact" => "true",
             "secret" => r#"{ "*" = { target = true } }"#,
             "target" => "{ commands = true }",
-            "filesystem" => r#"{ read = ["/"] }"#,
+            "filesystem" => r#"{ read = ["/tmp"] }"#,
             "server" => r#"{ calls = ["*"] }"#,
             "documents" => r#"{ read = ["*"] }"#,
             "lock" => r#"{ names = ["*"] }"#,
