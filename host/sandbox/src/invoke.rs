@@ -3,10 +3,8 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wasmtime::component::{InstancePre, ResourceTableError};
@@ -16,13 +14,11 @@ use wasmtime_wasi::I32Exit;
 use crate::border::{Border, HostTrap};
 use crate::call::{Answer, Ask, Change, Effect, ToolCall, ToolFailure, ToolOutcome};
 use crate::engine::{Bounds, RunningEngine};
-use crate::grants::Grants;
-use crate::host::{JobContext, LogLevel, NodeFacts, ToolHost};
+use crate::host::ToolHost;
 use crate::limits::{LimitName, LimitReached, Limits};
 use crate::sandbox::Sandbox;
 use crate::secrets::Secrets;
 use crate::state::CallState;
-use crate::tape::{Cleaner, FORMAT, Heading, Running};
 use crate::tool::Tool;
 use crate::v1_0::Exports;
 
@@ -154,35 +150,6 @@ impl Sandbox {
         }
     }
 
-    /// Makes an instance of the tool and throws it away, and says how long making it took: for measurements, and to see whether it can
-    /// start here. Nothing of the tool is called but what it does when it starts, without a host.
-    pub async fn start_and_drop(&self, tool: &Tool, limits: Limits) -> Result<Duration, InvokeError> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| shut_down())?;
-        let limits = Limits { memory: limits.memory.min(tool.engine.memory_cap), ..limits };
-        let border = Border::new(
-            Arc::new(Nobody),
-            Grants::none(),
-            limits,
-            Secrets::default(),
-            Arc::clone(&self.network),
-            Running::Off,
-            true,
-        );
-        let border = Arc::new(border);
-        let mut store = new_store(&tool.engine, Arc::clone(&border));
-        let instance = tool.instance.clone();
-        let task = self.threads.spawn(border.cpu.measure(async move {
-            let _slot = slot;
-            let begin = std::time::Instant::now();
-            match instance.instantiate_async(&mut store).await {
-                Ok(_) => Ok(begin.elapsed()),
-                Err(error) => Err(Ended::new(error, &store, false).explain(&limits)),
-            }
-        }));
-        let ended = task.ok_or_else(shut_down)?.await;
-        ended.unwrap_or_else(|error| Err(InvokeError::Internal(error.to_string())))
-    }
-
     async fn ask(
         &self,
         ask: Ask,
@@ -251,39 +218,7 @@ impl Sandbox {
     }
 }
 
-impl Sandbox {
-    /// The tape of a call, where the sandbox is set up to have one. It holds one call.
-    fn tape(&self, ask: Ask, tool: &Tool, call: &ToolCall, secrets: &Secrets) -> Result<Running, String> {
-        let Some(tape) = &self.settings.tape else { return Ok(Running::Off) };
-        if self.taped.swap(true, Ordering::AcqRel) {
-            return Err("a recording holds one call, and this is another one: name one node".into());
-        }
-        if tool.uses_wasi_io {
-            return Err("this tool reaches files or sockets through WASI, which can not be recorded; the modules of an SDK can".into());
-        }
-        let options = call.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let clean = |value| Cleaner::new(secrets).clean(value);
-        let heading = Heading {
-            autoexec_recording: FORMAT,
-            tool: tool.manifest.name.to_string(),
-            version: tool.manifest.version.to_string(),
-            export: export_name(ask).to_owned(),
-            options: clean(Value::Object(options)),
-            arguments: clean(Value::Array(call.arguments.clone())),
-        };
-        Running::start(tape, heading)
-    }
-}
-
-fn export_name(ask: Ask) -> &'static str {
-    match ask {
-        Ask::Run => "run",
-        Ask::Check => "check",
-        Ask::Probe => "probe",
-    }
-}
-
-fn new_store(engine: &RunningEngine, border: Arc<Border>) -> Store<CallState> {
+pub(crate) fn new_store(engine: &RunningEngine, border: Arc<Border>) -> Store<CallState> {
     let host_call = usize::try_from(border.limits.host_call).unwrap_or(usize::MAX);
     let mut store = Store::new(&engine.engine, CallState::new(border, engine.bounds));
     store.limiter(|state| &mut state.memory);
@@ -298,31 +233,6 @@ fn new_store(engine: &RunningEngine, border: Arc<Border>) -> Store<CallState> {
     store
 }
 
-/// The host of an instance that nobody calls.
-struct Nobody;
-
-impl ToolHost for Nobody {
-    fn context(&self) -> JobContext {
-        JobContext::default()
-    }
-
-    fn node(&self) -> NodeFacts {
-        NodeFacts::default()
-    }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn log(&self, _level: LogLevel, _text: &str) {}
-
-    fn write(&self, _bytes: &[u8]) {}
-
-    fn output(&self, _name: &str, _value: Value) {}
-
-    fn live_data(&self, _data: Value) {}
-}
-
 fn export_of(ask: Ask) -> &'static str {
     match ask {
         Ask::Run => autoexec_manifest::TOOL_EXPORT,
@@ -335,7 +245,7 @@ fn unexpected(answer: &Answer) -> InvokeError {
     InvokeError::Internal(format!("the wrong export answered: {answer:?}"))
 }
 
-fn shut_down() -> InvokeError {
+pub(crate) fn shut_down() -> InvokeError {
     InvokeError::Internal("it is being shut down".into())
 }
 
@@ -353,7 +263,7 @@ impl Drop for RunningGuest {
 }
 
 /// How a guest ended without an answer, with what only the store knew.
-struct Ended {
+pub(crate) struct Ended {
     error: wasmtime::Error,
     memory_refused: bool,
     /// The bound on table entries, if it was reached.
@@ -385,13 +295,13 @@ async fn run(
 }
 
 impl Ended {
-    fn new(error: wasmtime::Error, store: &Store<CallState>, started: bool) -> Self {
+    pub(crate) fn new(error: wasmtime::Error, store: &Store<CallState>, started: bool) -> Self {
         let memory = &store.data().memory;
         let (memory_refused, table_bound) = (memory.has_refused(), memory.table_bound());
         Self { error, memory_refused, table_bound, bounds: memory.bounds(), started }
     }
 
-    fn explain(self, limits: &Limits) -> InvokeError {
+    pub(crate) fn explain(self, limits: &Limits) -> InvokeError {
         if let Some(trap) = self.error.downcast_ref::<HostTrap>() {
             return host_trap(trap, limits);
         }

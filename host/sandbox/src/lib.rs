@@ -36,6 +36,7 @@ mod snmp;
 mod state;
 mod tape;
 mod tool;
+mod trial;
 mod v1_0;
 mod wasi;
 

@@ -34,7 +34,20 @@ pub(super) fn run(arguments: &RunArgs) -> Result<ExitCode, CliError> {
     }
     let job = place.join("call.job.json");
     write(&job, &job_file(arguments, &manifest, replayed)?)?;
-    let called = home.call(&job, arguments)?;
+    let inventory = match &arguments.inventory {
+        Some(inventory) => Some(inventory.clone()),
+        None if arguments.replay.is_some() && manifest.descriptor.op_type == OperationType::RunnerTarget => {
+            // Such a tool is called for a node; what it learns of the node comes from the recording.
+            let nodes = place.join("replayed.hosts.json");
+            write(
+                &nodes,
+                br#"{"nodes": [{"host": "127.0.0.1", "name": "replayed", "protocol": "replayed"}]}"#,
+            )?;
+            Some(nodes)
+        }
+        None => None,
+    };
+    let called = home.call(&job, inventory.as_deref(), arguments)?;
     match arguments.project.output {
         Output::Human => print(&called.text())?,
         Output::Json => print(&format!("{}\n", called.document()))?,
@@ -116,11 +129,11 @@ impl Stage {
         }
     }
 
-    fn call(&self, job: &Path, arguments: &RunArgs) -> Result<Called, CliError> {
+    fn call(&self, job: &Path, inventory: Option<&Path>, arguments: &RunArgs) -> Result<Called, CliError> {
         let program = std::env::current_exe().map_err(CliError::files)?;
         let mut child = Command::new(program);
         child.arg("run").arg(job).args(["--output", "json"]).env("AUTOEXEC_HOME", &self.root);
-        if let Some(inventory) = &arguments.inventory {
+        if let Some(inventory) = inventory {
             child.arg("-i").arg(inventory);
         }
         if let Some(node) = &arguments.node {
@@ -268,7 +281,8 @@ fn job_file(
     replayed: Option<Replayed>,
 ) -> Result<Vec<u8>, CliError> {
     let on = match (manifest.descriptor.op_type, &arguments.inventory) {
-        (OperationType::RunnerTarget, None) if replayed.is_none() => {
+        (OperationType::RunnerTarget, None) if replayed.is_some() => "runner_target",
+        (OperationType::RunnerTarget, None) => {
             let text = format!("{} runs once for each node", manifest.name);
             return Err(CliError::bad_input(text).hint("name the nodes: -i hosts.yaml --node NAME"));
         }

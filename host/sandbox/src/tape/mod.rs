@@ -18,8 +18,9 @@ use crate::border::{Border, HostTrap};
 mod clean;
 mod player;
 mod recorder;
+mod start;
 
-pub(crate) use clean::Cleaner;
+use clean::Cleaner;
 use player::Player;
 use recorder::{Place, Recorder};
 
@@ -35,7 +36,7 @@ pub enum Tape {
 /// First line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Heading {
+struct Heading {
     /// Version of the format.
     pub(crate) autoexec_recording: u32,
     /// The tool.
@@ -51,7 +52,7 @@ pub(crate) struct Heading {
 }
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// A call that is told from the outside of it: names that only the log and the outputs have.
 fn has_no_answer(call: &str) -> bool {
@@ -67,7 +68,7 @@ pub(crate) enum Running {
 
 impl Running {
     /// Opens the file. Errors name it and what is wrong with it.
-    pub(crate) fn start(tape: &Tape, heading: Heading) -> Result<Self, String> {
+    fn start(tape: &Tape, heading: Heading) -> Result<Self, String> {
         match tape {
             Tape::Record(path) => {
                 let recorder = Mutex::new(Recorder::create(path, &heading)?);
