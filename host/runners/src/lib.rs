@@ -28,8 +28,8 @@ mod target_capability;
 mod unit;
 mod wasm;
 
-pub use capabilities::{Lent, PhaseNodes, Questions, Surroundings};
 pub use autoexec_sandbox::Tape;
+pub use capabilities::{Lent, PhaseNodes, Questions, Surroundings};
 pub use catalog::{Catalog, Found, Promises};
 pub use conduct::{BecomePassword, ConductRule, RunAs, SshConduct};
 pub use permits::SitePolicy;
