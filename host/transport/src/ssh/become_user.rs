@@ -38,12 +38,21 @@ pub struct Account {
 const READER: &str = r#"while IFS= read -r ae_l; do [ "$ae_l" = "$1" ] && break; done; eval "$(cat)""#;
 const MARK: &str = "autoexec-begin-of-script";
 
+/// Tries the password alone, then runs the reader with it. A `sudo` that refused the first line would take the next ones of its
+/// input, the script, for further attempts, and accounts are locked for those.
+const AFTER_TRIAL: &str = r#"IFS= read -r ae_p; printf '%s\n' "$ae_p" | sudo -S -p '' -u "$1" -- /bin/sh -c : && { printf '%s\n' "$ae_p"; cat; } | sudo -S -p '' -u "$1" -- /bin/sh -c "$2" sh "$3""#;
+
 /// Shell text of the command that becomes the user and reads a script from its input.
 pub(super) fn command(account: &Account) -> String {
     let user = word(&account.user);
-    match account.method {
-        Method::Sudo => format!("sudo -S -p '' -u {user} -- /bin/sh -c {} sh {MARK}", quote(READER)),
-        Method::Su => {
+    match (account.method, &account.password) {
+        (Method::Sudo, Some(_)) => {
+            format!("/bin/sh -c {} sh {user} {} {MARK}", quote(AFTER_TRIAL), quote(READER))
+        }
+        (Method::Sudo, None) => {
+            format!("sudo -n -u {user} -- /bin/sh -c {} sh {MARK}", quote(READER))
+        }
+        (Method::Su, _) => {
             let inner = format!("exec /bin/sh -c {} sh {MARK}", quote(READER));
             format!("su {user} -c {}", quote(&inner))
         }

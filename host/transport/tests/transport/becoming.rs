@@ -103,6 +103,9 @@ async fn a_wrong_password_is_an_error_that_names_the_user_and_runs_nothing() {
         let error = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await.unwrap_err();
         assert!(matches!(error.kind(), SshErrorKind::NotBecome { .. }), "{method:?}: {error}");
         let text = format!("{error} {}", sink.text());
+        // Nothing that follows the password is tried as one: accounts are locked for that.
+        let tries = text.matches("incorrect password attempt").collect::<Vec<_>>();
+        assert!(method == Method::Su || (tries.len() == 1 && text.contains("1 incorrect")), "{text}");
         assert!(
             text.contains(pair.other.user()) && !text.contains("wr0ng") && !text.contains("ran"),
             "{text}"
