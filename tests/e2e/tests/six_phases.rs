@@ -60,14 +60,23 @@ fn a_setting_is_changed_on_every_node_with_a_copy_and_a_report() {
     home.write("hosts.yaml", nodes).unwrap();
     let job = root().join("docs/examples/six-phases/six-phases.job.yaml").display().to_string();
     let place_option = format!("place={}", place.path().display());
-    let run = || {
+    let run_with = |more: &[&str]| {
         let words = ["run", &job, "-i", "hosts.yaml", "-o", &place_option];
-        let output = home.autoexec(words).unwrap().output().unwrap();
+        let output = home.autoexec(words.iter().chain(more)).unwrap().output().unwrap();
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{text}");
         text
     };
+    // A dry run asks the script on every node, and changes nothing there.
+    let dry = run_with(&["--check"]);
+    for node in ["alpha", "beta"] {
+        assert_eq!(std::fs::read_to_string(file(node)).unwrap(), BEFORE, "{node}: {dry}");
+        let log = change_logs(&home.path().join("data/job"));
+        assert!(log.contains("INFO: Execute -> osbasic/modifyini --check 1"), "{log}");
+        assert!(log.contains("INFO: Would write "), "{log}");
+    }
+    let run = || run_with(&[]);
     let report = run();
     for node in ["alpha", "beta"] {
         let text = std::fs::read_to_string(file(node)).unwrap();
@@ -95,4 +104,20 @@ fn copies(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The logs of all nodes in the phase that changes them.
+fn change_logs(jobs: &Path) -> String {
+    let mut texts = String::new();
+    for entry in std::fs::read_dir(jobs).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            texts.push_str(&change_logs(&path));
+        } else if path.to_string_lossy().contains("/log/change/")
+            && path.extension().is_some_and(|e| e == "txt")
+        {
+            texts.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+    texts
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as the tests do")]
 
 mod documents;
+mod effects;
 mod locks;
 mod nodes;
 mod person;

@@ -178,6 +178,12 @@ fn each_tool_has_a_descriptor_with_a_rerun_class_and_a_check() {
         assert!(["safe", "probe", "once"].contains(&text(&descriptor, "rerun").as_str()), "{tool}");
         assert_eq!(text(&descriptor, "interpreter"), language(&tools().join(tool)), "{tool}");
         let options = descriptor["option"].as_array().unwrap();
+        let has_check = options.iter().any(|option| option["opt"] == "check");
+        assert_eq!(
+            has_check,
+            descriptor["check"] == true,
+            "{tool}: `autoexec run --check` asks what says so"
+        );
         for option in options {
             let name = text(option, "opt");
             assert!(!name.is_empty() && !text(option, "help").is_empty(), "{tool}: {option}");
