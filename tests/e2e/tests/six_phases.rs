@@ -73,7 +73,7 @@ fn a_setting_is_changed_on_every_node_with_a_copy_and_a_report() {
     for node in ["alpha", "beta"] {
         assert_eq!(std::fs::read_to_string(file(node)).unwrap(), BEFORE, "{node}: {dry}");
         let log = change_logs(&home.path().join("data/job"));
-        assert!(log.contains("INFO: Execute -> osbasic/modifyini --check 1"), "{log}");
+        assert!(log.contains("INFO: Execute -> modifyini --check 1 --filepath"), "{log}");
         assert!(log.contains("INFO: Would write "), "{log}");
     }
     let run = || run_with(&[]);

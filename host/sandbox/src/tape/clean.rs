@@ -70,7 +70,8 @@ impl Cleaner {
     }
 }
 
-/// The forms in which a value turns up: as it is, without white space around it, in JSON, in a URL, and as Base64 of its own.
+/// The forms in which a value turns up: as it is, in JSON, in a URL, and as Base64 of its own. White space around it is no
+/// part of what is hidden, since a tool may wait for the line break behind it; in Base64 it can not be told apart.
 fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = Vec::new();
     let mut add = |form: Vec<u8>| {
@@ -79,16 +80,19 @@ fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
             forms.push(form);
         }
     };
-    for value in [value, value.trim_ascii()] {
-        add(value.to_vec());
-        if let Ok(text) = std::str::from_utf8(value) {
-            let json = Zeroizing::new(Value::from(text).to_string());
-            let inner = json.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-            add(inner.unwrap_or_default().as_bytes().to_vec());
-        }
-        add(in_url(value));
-        add(STANDARD.encode(value).into_bytes());
+    let bare = match value.trim_ascii() {
+        [] => value,
+        bare => bare,
+    };
+    add(bare.to_vec());
+    if let Ok(text) = std::str::from_utf8(bare) {
+        let json = Zeroizing::new(Value::from(text).to_string());
+        let inner = json.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        add(inner.unwrap_or_default().as_bytes().to_vec());
     }
+    add(in_url(bare));
+    add(STANDARD.encode(bare).into_bytes());
+    add(STANDARD.encode(value).into_bytes());
     forms
 }
 
