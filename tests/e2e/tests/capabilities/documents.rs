@@ -1,8 +1,7 @@
 //! `documents`: collected data in MongoDB.
 
 use autoexec_e2e::TestJob;
-use autoexec_e2e::guests::{guest, with_manifest};
-use autoexec_manifest::{Manifest, OptionType};
+use autoexec_e2e::guests::guest;
 use autoexec_test_support::mongo::{MongoDouble, MongoUser};
 use bson::doc;
 use serde_json::{Value, json};
@@ -60,23 +59,11 @@ fn without_a_store_the_log_says_how_to_configure_one() {
     }
 }
 
-/// The fixture with the options in its manifest that a job file has to name.
-fn described() -> Vec<u8> {
-    let describe = |manifest: &mut Manifest| {
-        for name in ["what", "subject", "text"] {
-            let mut option = manifest.descriptor.option[0].clone();
-            (option.opt, option.option_type) = (name.to_owned(), OptionType::Text);
-            manifest.descriptor.option.push(option);
-        }
-    };
-    with_manifest(&guest(super::EVERYTHING).unwrap(), describe).unwrap()
-}
-
 #[test]
 fn a_run_from_files_uses_the_database_of_the_configuration() {
     let mongo = MongoDouble::start(None).unwrap();
     let job = everything(Vec::new(), GRANT);
-    job.install_component(super::EVERYTHING, &described()).unwrap();
+    job.install_component(super::EVERYTHING, &guest(super::EVERYTHING).unwrap()).unwrap();
     job.home
         .write("conf/config.ini", format!("[autoexec]\ndb.url = {}\ndb.name = collected\n", mongo.url()))
         .unwrap();

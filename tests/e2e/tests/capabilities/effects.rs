@@ -10,7 +10,7 @@ use autoexec_e2e::guests::guest;
 
 /// A job whose step was running when its process died; `state` is what the tool finds when it is asked.
 fn interrupted(state: &str) -> TestJob {
-    let job = everything(vec![uses(1, &[("text", state)])], "");
+    let job = everything(vec![uses(1, &[("text", state)])], "job-nodes = true\n");
     let operation = format!("{EVERYTHING}_1");
     let status = json!({"pid": 999_999_999, "interact": null, "status": "running", "warnCount": 0,
         (operation.as_str()): "running", "currenOp": operation, "opPid": null});
@@ -56,7 +56,7 @@ fn a_tool_that_can_not_tell_leaves_the_step_to_a_person() {
 fn a_dry_run_lists_what_a_component_would_change() {
     let home = TestHome::new("http://127.0.0.1:1", "nobody", "none").unwrap();
     std::fs::remove_file(home.path().join("conf/config.ini")).unwrap();
-    home.write("conf/policy/site.toml", A_LITTLE_OF_ALL).unwrap();
+    home.write("conf/policy/site.toml", format!("{A_LITTLE_OF_ALL}job-nodes = true\n")).unwrap();
     let component = home.path().join(format!("plugins/wasm/{EVERYTHING}.wasm"));
     std::fs::create_dir_all(component.parent().unwrap()).unwrap();
     std::fs::write(component, guest(EVERYTHING).unwrap()).unwrap();
