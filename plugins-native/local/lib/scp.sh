@@ -2,17 +2,7 @@
 #
 # Sets $host, $port, $user, $remote, $local, $pass (a file that holds the password) and $check from the options.
 
-lib=$(cd "$(dirname "$0")/../lib" && pwd) || exit 1
-
-die() {
-    printf 'ERROR: %s\n' "$2"
-    exit "$1"
-}
-
-# A text as a JSON string.
-json_string() {
-    printf '"%s"' "$(printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"
-}
+. "$(dirname "$0")/../lib/login.sh"
 
 # Refuses a path that leads to a parent directory or holds control characters.
 check_path() {
@@ -74,50 +64,21 @@ read_options() {
     source="scp://${user:+$user@}$bracketed:$port/$(printf '%s' "$remote" | sed 's/%/%25/g')"
 }
 
-# Copies, with the password by way of a file: copy FROM TO WHAT
+# Copies: copy FROM TO WHAT
 copy() {
     errors=$(mktemp) || exit 1
     trap 'rm -f "$errors"' EXIT
-    if [ -n "$pass" ]; then
-        export AUTOEXEC_PASSWORD_FILE="$pass" SSH_ASKPASS="$lib/askpass" SSH_ASKPASS_REQUIRE=force
-        export DISPLAY="${DISPLAY:-none}"
-        batch=no
-    else
-        batch=yes
-    fi
-    # The executor's own list of host keys: one that has changed is refused, a new one is added.
-    set -- "$1" "$2" "$3" -o StrictHostKeyChecking=accept-new
-    [ -z "${AUTOEXEC_HOME-}" ] || set -- "$@" -o "UserKnownHostsFile=\"$AUTOEXEC_HOME/conf/known_hosts\"" -o HashKnownHosts=no
-    from=$1 to=$2 what=$3
-    shift 3
-    scp -r -p "$@" -o "BatchMode=$batch" -o NumberOfPasswordPrompts=1 -o ConnectTimeout=30 \
-        -o PreferredAuthentications="publickey,password,keyboard-interactive" \
-        "$from" "$to" 2>"$errors" </dev/null
+    with_login scp -r -p "$1" "$2" 2>"$errors" </dev/null
     status=$?
     if [ "$status" -ne 0 ]; then
         sed 's/^/scp: /' "$errors"
-        if grep -q 'Permission denied (' "$errors"; then
-            printf 'ERROR: %s@%s login failed check username and password.\n' "${user:-$(id -un)}" "$host"
-        fi
-        die "$status" "$what failed."
+        tell_refused "$errors"
+        die "$status" "$3 failed."
     fi
-    printf 'INFO: %s success.\n' "$what"
+    printf 'INFO: %s success.\n' "$3"
 }
 
 # Writes the output filePath.
 put_out() {
     [ -z "${OUTPUT_PATH-}" ] || printf '{"filePath": %s}\n' "$(json_string "$1")" > "$OUTPUT_PATH"
-}
-
-# Says what would be changed, and ends: would_change SUBJECT AFTER
-would_change() {
-    printf 'INFO: Would make %s, %s.\n' "$1" "$2"
-    [ -z "${OUTPUT_PATH-}" ] ||
-        printf '{"changes": [{"subject": %s, "before": null, "after": %s}]}\n' \
-            "$(json_string "$1")" "$(json_string "$2")" > "$OUTPUT_PATH"
-    exit 0
-}
-
-is_checking() {
-    case $check in 1|true|yes) return 0 ;; *) return 1 ;; esac
 }

@@ -1,4 +1,4 @@
-//! The native tools `fileops/scpget` and `scpput` over sshd.
+//! The native tools that log in to a host of their own: `fileops/scpget`, `scpput`, `basic/rexecscript`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Copies the tools as an installation has them.
 fn install(job: &TestJob) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins-native/local");
-    for directory in ["fileops", "lib"] {
+    for directory in ["basic", "fileops", "lib"] {
         let to = job.home.path().join("plugins/local").join(directory);
         fs::create_dir_all(&to).unwrap();
         for entry in fs::read_dir(source.join(directory)).unwrap() {
@@ -25,7 +25,12 @@ fn install(job: &TestJob) {
 fn operation(name: &str, number: u32, options: &[(&str, &str)]) -> Value {
     let operation = with_output(op(name, "runner", number), "filePath", "text");
     options.iter().fold(operation, |op, (option, value)| {
-        with_option(op, option, if *option == "pass" { "password" } else { "text" }, value)
+        let kind = match *option {
+            "pass" | "password" => "password",
+            "script" => "textarea",
+            _ => "text",
+        };
+        with_option(op, option, kind, value)
     })
 }
 
@@ -91,4 +96,51 @@ fn any_ssh_host_gives_and_takes_files() {
     let parent = vec![step("fileops/scpget", 1, with(sshd.password(), "/tmp/../etc", &back))];
     let (log, _) = run(parent, 1);
     assert!(log.contains("has a part .."), "{log}");
+}
+
+#[test]
+fn a_script_runs_on_any_ssh_host_and_nothing_of_it_stays() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    if sshd.password().is_empty() {
+        return;
+    }
+    let port = sshd.port().to_string();
+    let step = |number: u32, options: &[(&str, &str)]| {
+        let all = [("ip", "127.0.0.1"), ("port", port.as_str()), ("username", sshd.user())];
+        let mut step = operation("basic/rexecscript", number, &[&all, options].concat());
+        step["arg"] = json!([{"type": "text", "value": "it's `id`"}, {"type": "text", "value": "b"}]);
+        step
+    };
+    let password = ("password", sshd.password());
+    let script = "echo \"$# <$1> <$2>\"\npwd >&2\nls -a\necho \"$AUTOEXEC_JOBID $AUTOEXEC_NODE\"";
+    let (log, _) = run(vec![step(1, &[password, ("interpreter", "sh"), ("script", script)])], 0);
+    let user = sshd.user();
+    for expected in [
+        "INFO: Begin to upload remote script...",
+        "INFO: Upload script success, begin to execute remote operation...",
+        "INFO: Try to execute script command:sh -l script.sh 'it'\\''s `id`' 'b'",
+        "2 <it's `id`> <b>",
+        &format!("\"protocol\": \"ssh\", \"username\": \"{user}\"}}"),
+        "INFO: Execute remote script by ssh succeed:",
+        "INFO:: Exec remote script success .",
+    ] {
+        assert!(log.contains(expected), "{expected}\n{log}");
+    }
+    assert!(!log.contains(sshd.password()), "{log}");
+    let begin = "/tmp/autoexec-620011223344-";
+    let rest = log.lines().find_map(|line| Some(line.split_once(begin)?.1)).unwrap();
+    assert!(!Path::new(&format!("{begin}{rest}")).exists(), "{begin}{rest} is left");
+
+    let failing = ("script", "import sys\nprint('it broke')\nsys.exit(9)");
+    let (log, _) = run(vec![step(1, &[password, ("interpreter", "python"), failing])], 1);
+    assert!(log.contains("it broke") && log.contains("ERROR:: Exec remote script failed . reason:"), "{log}");
+
+    let wrong = [("password", "wrong"), ("interpreter", "sh"), ("script", "echo ran")];
+    let (log, _) = run(vec![step(1, &wrong)], 1);
+    let refused = format!("ERROR: {user}@127.0.0.1 login failed check username and password.");
+    assert!(log.contains(&refused) && !log.lines().any(|line| line.ends_with(" ran")), "{log}");
+
+    let agent = [password, ("interpreter", "sh"), ("script", "x"), ("protocol", "tagent")];
+    let (log, _) = run(vec![step(1, &agent)], 1);
+    assert!(log.contains("make the host a node of the job"), "{log}");
 }
