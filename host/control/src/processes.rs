@@ -147,7 +147,12 @@ fn look_at(pid: u32) -> Option<Seen> {
     if arguments.is_empty() {
         return None;
     }
-    Some(Seen { pid, parent: parent(&proc)?, arguments, home: home_of(&proc), fd })
+    let home = home_of(&proc);
+    // Of a process that is just ending the home is gone before the rest: it is nobody's any more, least of all ours.
+    if home.is_none() && fs::read(proc.join("cmdline")).ok()?.is_empty() {
+        return None;
+    }
+    Some(Seen { pid, parent: parent(&proc)?, arguments, home, fd })
 }
 
 fn words(bytes: &[u8]) -> Vec<OsString> {
