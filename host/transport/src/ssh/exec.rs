@@ -1,6 +1,5 @@
 //! Exec requests: a channel with a command in it, its output, its input and its end.
 
-use std::io::Write;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -196,16 +195,10 @@ impl Conversation {
     ) -> Result<(), SshErrorKind> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let fault = match self.channel.stream(0).write(rest) {
-                Ok(sent) => {
-                    rest = rest.get(sent..).unwrap_or_default();
-                    patience.moved(sent);
-                    continue;
-                }
-                Err(error) => link.noted(error.into()),
-            };
-            if !fault.would_block {
-                return Err(Failure::Fault(fault).during(Step::Send));
+            if let Some(sent) = link.write(&self.channel, rest)? {
+                rest = rest.get(sent..).unwrap_or_default();
+                patience.moved(sent);
+                continue;
             }
             patience.check()?;
             let moved = self.pump(link, data)?;

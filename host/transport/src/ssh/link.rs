@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::CString;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -282,6 +282,20 @@ impl Link {
                 Err(Failure::Fault(self.noted(fault)).during(Step::Output))
             }
         })
+    }
+
+    /// Writes what the channel takes now; how many bytes that were, none when it takes nothing.
+    pub(super) fn write(&self, channel: &Channel, bytes: &[u8]) -> Result<Option<usize>, SshErrorKind> {
+        match channel.stream(0).write(bytes) {
+            Ok(sent) => Ok(Some(sent)),
+            Err(error) => {
+                let fault = self.noted(error.into());
+                if fault.would_block {
+                    return Ok(None);
+                }
+                Err(Failure::Fault(fault).during(Step::Send))
+            }
+        }
     }
 
     /// Gives a channel back. Where the command has ended the peer's own close is waited for; sshd sends none while the

@@ -1,7 +1,6 @@
 //! Interactive sessions: a login shell with a terminal, as a person at a keyboard has it. Network devices know nothing
 //! else.
 
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,6 @@ use ssh2::Channel;
 
 use super::connection::{SshConnection, Worker};
 use super::error::{SshError, SshErrorKind, Step};
-use super::fault::Failure;
 use super::link::{Link, Piece, SHARED_NAP};
 use super::patience::{Cancel, Patience};
 use crate::stop::{StopLevel, StopToken};
@@ -162,16 +160,10 @@ impl Open {
             if self.ended {
                 return Err(over());
             }
-            let fault = match self.channel.stream(0).write(rest) {
-                Ok(sent) => {
-                    rest = rest.get(sent..).unwrap_or_default();
-                    patience.moved(sent);
-                    continue;
-                }
-                Err(error) => link.noted(error.into()),
-            };
-            if !fault.would_block {
-                return Err(Failure::Fault(fault).during(Step::Send));
+            if let Some(sent) = link.write(&self.channel, rest)? {
+                rest = rest.get(sent..).unwrap_or_default();
+                patience.moved(sent);
+                continue;
             }
             patience.check()?;
             if !self.pump(link)? {
