@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{Access, DataDirection};
-use autoexec_model::{Node, Secret, SecretKey};
+use autoexec_model::Node;
 use autoexec_sandbox::{
     Denied, DocumentsHost, GrantedDirectory, InteractHost, JobContext, JobNodesError, LockHost, LogLevel,
     NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramHost, SecretUnavailable, SecretValue,
@@ -39,7 +39,8 @@ pub(crate) struct Host {
     /// There is no node to work on.
     is_local: bool,
     target: NodeTarget,
-    password: NodePassword,
+    shared: Arc<Shared>,
+    unit_node: Arc<Node>,
     lent: Surroundings,
     told: Told,
     pages: Pages,
@@ -88,7 +89,8 @@ impl Host {
             output_path: settings.job_dir.op_output(&key, operation),
             job_dir: settings.job_dir.clone(),
             outputs: Mutex::default(),
-            password: NodePassword::of(node, &settings.key),
+            shared: Arc::clone(shared),
+            unit_node: Arc::clone(node),
             told: Told::default(),
             pages: Pages::default(),
             person: lent.questions.as_ref().ok().map(|questions| {
@@ -118,6 +120,18 @@ impl Host {
     pub(crate) async fn close(&self) -> bool {
         self.target.close().await;
         self.programs.close().await
+    }
+
+    /// The password of the account by which the executor reaches the node.
+    fn node_password(&self) -> Result<Option<SecretValue>, SecretUnavailable> {
+        match self.unit_node.password(&self.shared.settings.key) {
+            Some(password) => Ok(Some(SecretValue::new(password.expose()))),
+            None if self.unit_node.has_password() => Err(SecretUnavailable(format!(
+                "the password of node {} can not be decrypted: `password.key` must be the server's",
+                self.unit_node.key()
+            ))),
+            None => Ok(None),
+        }
     }
 
     /// A part of the surroundings. That there is none is told once for each call: the tool gets only a word for it.
@@ -230,7 +244,7 @@ impl ToolHost for Host {
 
     async fn secret(&self, name: &str) -> Result<Option<SecretValue>, SecretUnavailable> {
         match name {
-            "node" => self.password.value(),
+            "node" => self.node_password(),
             _ => Ok(None),
         }
     }
@@ -261,33 +275,4 @@ struct Told {
     locks: AtomicBool,
     questions: AtomicBool,
     nodes: AtomicBool,
-}
-
-/// The password of the account by which the executor reaches the node.
-enum NodePassword {
-    None,
-    Known(Secret),
-    /// The text says which node's.
-    Unreadable(String),
-}
-
-impl NodePassword {
-    fn of(node: &Node, key: &SecretKey) -> Self {
-        match node.password(key) {
-            Some(password) => Self::Known(password),
-            None if node.has_password() => Self::Unreadable(format!(
-                "the password of node {} can not be decrypted: `password.key` must be the server's",
-                node.key()
-            )),
-            None => Self::None,
-        }
-    }
-
-    fn value(&self) -> Result<Option<SecretValue>, SecretUnavailable> {
-        match self {
-            Self::None => Ok(None),
-            Self::Known(password) => Ok(Some(SecretValue::new(password.expose()))),
-            Self::Unreadable(why) => Err(SecretUnavailable(why.clone())),
-        }
-    }
 }

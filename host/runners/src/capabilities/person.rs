@@ -16,7 +16,7 @@ use autoexec_store::JobDir;
 use autoexec_store::atomic;
 use autoexec_store::json::Style;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
@@ -65,8 +65,9 @@ impl Person {
     }
 
     fn announcement(&self, question: &Question) -> Value {
-        json!({"title": question.title, "opType": word(question.kind), "message": question.message,
-            "options": question.choices, "role": question.role, "pipeFile": self.pipe.display().to_string()})
+        let mut announcement = described(question);
+        announcement.insert("pipeFile".to_owned(), self.pipe.display().to_string().into());
+        announcement.into()
     }
 
     async fn request(&self, request: Request) -> Result<(), InteractError> {
@@ -176,9 +177,7 @@ impl<'a> PipeFiles<'a> {
     fn create(pipe: &'a Path, question: &Question) -> io::Result<Self> {
         let files = Self { pipe, description: description(pipe) };
         files.remove();
-        let arguments = json!({"title": question.title, "opType": word(question.kind), "message": question.message,
-            "options": question.choices, "role": question.role});
-        atomic::write_json(&files.description, &arguments, Style::Compact, atomic::PRIVATE)
+        atomic::write_json(&files.description, &described(question), Style::Compact, atomic::PRIVATE)
             .map_err(io::Error::other)?;
         mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         Ok(files)
@@ -240,6 +239,18 @@ fn understand(question: &Question, value: &str) -> Option<Answer> {
             (!chosen.is_empty() && chosen.iter().all(|text| is_choice(text))).then_some(Answer::Given(chosen))
         }
     }
+}
+
+/// What a person is asked, as the contract names it.
+fn described(question: &Question) -> Map<String, Value> {
+    let members = [
+        ("title", json!(question.title)),
+        ("opType", json!(word(question.kind))),
+        ("message", json!(question.message)),
+        ("options", json!(question.choices)),
+        ("role", json!(question.role)),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The server's word (`spec/job-socket.md` §9.1).
