@@ -105,8 +105,7 @@ fn pairs(arguments: Vec<String>) -> Result<Map<String, Value>, Failure> {
 
 fn request(options: Options, parameters: Map<String, Value>) -> Result<Value, Failure> {
     let context = job::context();
-    let parent: Value =
-        context.job_id.parse::<u64>().map_or_else(|_| context.job_id.clone().into(), Into::into);
+    let parent = console_calls::job_id();
     let source = match options.source {
         Source::Itsm => "itsm",
         Source::Combop => "combop",
