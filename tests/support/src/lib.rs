@@ -6,5 +6,6 @@ pub mod mongo;
 pub mod proxy;
 pub mod scratch;
 pub mod server;
+pub mod snmpd;
 pub mod sshd;
 pub mod sudoers;

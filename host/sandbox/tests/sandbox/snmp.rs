@@ -1,57 +1,19 @@
 //! `snmp` against the agent of Net-SNMP.
 
-use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use autoexec_sandbox::Limits;
+use autoexec_test_support::snmpd::Snmpd;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{Recorder, use_everything};
 
-/// A running agent.
-struct Agent {
-    port: u16,
-    process: Child,
-    _dir: TempDir,
-}
+const CONFIG: &str = "rocommunity public 127.0.0.1\nrocommunity s3cret 127.0.0.1\n\
+                      createUser monitor SHA-256 longpassphrase AES longpassphrase\nrouser monitor priv\n\
+                      sysName test-agent\nsysLocation here\nsysContact nobody\n";
 
-impl Agent {
-    fn start() -> Self {
-        let dir = TempDir::new().unwrap();
-        let config = dir.path().join("snmpd.conf");
-        let text = "rocommunity public 127.0.0.1\nrocommunity s3cret 127.0.0.1\n\
-                    createUser monitor SHA-256 longpassphrase AES longpassphrase\nrouser monitor priv\n\
-                    sysName test-agent\nsysLocation here\nsysContact nobody\n";
-        std::fs::write(&config, text).unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("/usr/sbin/snmpd")
-            .args(["-f", "-Ln", "-C", "-c"])
-            .arg(&config)
-            .arg("-p")
-            .arg(dir.path().join("pid"))
-            .arg(format!("udp:127.0.0.1:{port}"))
-            .env("SNMP_PERSISTENT_DIR", dir.path())
-            .env("MIBS", "")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("snmpd: install the Debian package `snmpd`, or run `cargo xtask test`");
-        Self { port, process, _dir: dir }
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _killed = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
-
-async fn ask(agent: &Agent, allowed: &[&str], question: Value) -> Result<Value, String> {
-    let mut options = json!({"subject": "127.0.0.1", "port": agent.port});
+async fn ask(agent: &Snmpd, allowed: &[&str], question: Value) -> Result<Value, String> {
+    let mut options = json!({"subject": "127.0.0.1", "port": agent.port()});
     options.as_object_mut().unwrap().extend(question.as_object().unwrap().clone());
     let allowed = allowed.iter().map(|&rule| rule.to_owned()).collect();
     let host = Arc::new(Recorder { allowed, ..Recorder::default() });
@@ -60,7 +22,7 @@ async fn ask(agent: &Agent, allowed: &[&str], question: Value) -> Result<Value, 
 
 #[tokio::test]
 async fn all_versions_are_spoken_and_secrets_stay_with_the_host() {
-    let agent = Agent::start();
+    let agent = Snmpd::start(CONFIG).unwrap();
     // The first question waits until the agent is there: a question without answer is asked again.
     let mut first = Err(String::new());
     for _ in 0..5 {

@@ -1,66 +1,24 @@
 //! `cmdbcollect/switchcollector` and `firewallcollector` against the agent of Net-SNMP.
 
-use std::fs;
-use std::net::UdpSocket;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
+use autoexec_test_support::snmpd::Snmpd;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{Bench, operation};
 
-struct Agent {
-    process: Child,
-    port: u16,
-    _dir: TempDir,
+const CONFIG: &str = "rocommunity s3cret 127.0.0.1\ncreateUser monitor SHA-256 longpassphrase AES longpassphrase2\n\
+                      rouser monitor priv\nsysName core-1\nsysContact -\nsysDescr H3C Comware Platform Software\n";
+
+/// The node; its password is the community.
+fn node(agent: &Snmpd) -> Value {
+    json!({"protocol": "snmp", "protocolPort": agent.port(), "username": "none", "password": "s3cret"})
 }
 
-impl Agent {
-    fn start() -> Self {
-        const PROGRAM: &str = "/usr/sbin/snmpd";
-        assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: run `cargo xtask prepare`");
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("snmpd.conf");
-        let text = "rocommunity s3cret 127.0.0.1\ncreateUser monitor SHA-256 longpassphrase AES longpassphrase2\n\
-                    rouser monitor priv\nsysName core-1\nsysContact -\nsysDescr H3C Comware Platform Software\n";
-        fs::write(&config, text).unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(PROGRAM)
-            .args(["-f", "-Ln", "-C", "-c"])
-            .arg(&config)
-            .arg("-p")
-            .arg(dir.path().join("pid"))
-            .arg(format!("udp:127.0.0.1:{port}"))
-            .env("SNMP_PERSISTENT_DIR", dir.path())
-            .env("MIBS", "")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process, port, _dir: dir }
-    }
-
-    /// The node; its password is the community.
-    fn node(&self) -> Value {
-        json!({"protocol": "snmp", "protocolPort": self.port, "username": "none", "password": "s3cret"})
-    }
-
-    fn policy(&self) -> String {
-        let place = format!("{{ snmp = [\"127.0.0.1:{}\"] }}", self.port);
-        format!(
-            "snmp = {{ hosts = [\"127.0.0.1:{}\"] }}\n[grant.secret]\n\"option:*\" = {place}\nnode = {place}\n",
-            self.port
-        )
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn policy(agent: &Snmpd) -> String {
+    let port = agent.port();
+    let place = format!("{{ snmp = [\"127.0.0.1:{port}\"] }}");
+    format!(
+        "snmp = {{ hosts = [\"127.0.0.1:{port}\"] }}\n[grant.secret]\n\"option:*\" = {place}\nnode = {place}\n"
+    )
 }
 
 /// What is true of the machine's own interfaces.
@@ -76,7 +34,7 @@ fn check_ports(record: &Value, name: &str) {
 
 #[test]
 fn a_community_and_a_user_of_version_3_are_asked_with() {
-    let agent = Agent::start();
+    let agent = Snmpd::start(CONFIG).unwrap();
     let community =
         [("community", "s3cret"), ("inspect", "1"), ("timeout", "5")].map(|(name, value)| (name, value));
     let user = [
@@ -90,13 +48,13 @@ fn a_community_and_a_user_of_version_3_are_asked_with() {
     let mut by_community = operation("cmdbcollect/switchcollector", 1, &community);
     by_community["desc"]["community"] = json!("password");
     let bench = Bench::new(
-        &agent.node(),
+        &node(&agent),
         vec![
             by_community,
             operation("cmdbcollect/switchcollector", 2, &user),
             operation("cmdbcollect/firewallcollector", 3, &user),
         ],
-        &agent.policy(),
+        &policy(&agent),
     );
     let log = bench.run(0);
     assert!(log.contains("INFO: Switch brand: H3C."), "{log}");
@@ -117,7 +75,7 @@ fn a_community_and_a_user_of_version_3_are_asked_with() {
 
 #[test]
 fn a_wrong_passphrase_is_told_and_ends_with_the_old_status() {
-    let agent = Agent::start();
+    let agent = Snmpd::start(CONFIG).unwrap();
     let options = [
         ("user", "monitor"),
         ("authProtocol", "sha256"),
@@ -125,9 +83,9 @@ fn a_wrong_passphrase_is_told_and_ends_with_the_old_status() {
         ("timeout", "1"),
     ];
     let bench = Bench::new(
-        &agent.node(),
+        &node(&agent),
         vec![operation("cmdbcollect/switchcollector", 1, &options)],
-        &agent.policy(),
+        &policy(&agent),
     );
     let log = bench.run(1);
     assert!(log.contains("snmp failed, exit.") && !log.contains("another passphrase"), "{log}");
