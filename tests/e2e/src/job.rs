@@ -201,7 +201,10 @@ impl Drop for Running {
 }
 
 /// All regular files below a directory, paths relative to it.
-pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// A directory can not be read.
+pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut rest = vec![directory.to_owned()];
     while let Some(next) = rest.pop() {

@@ -16,5 +16,5 @@ mod mask;
 pub mod scenario;
 pub mod wait;
 
-pub use job::{Finished, Running, TestJob};
+pub use job::{Finished, Running, TestJob, files_below};
 pub use mask::Mask;

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use autoexec_e2e::files_below;
+use autoexec_e2e::guests::guest;
 use autoexec_test_support::home::TestHome;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 
@@ -20,9 +22,7 @@ fn home() -> TestHome {
     let home = TestHome::new("http://127.0.0.1:1", "nobody", "none").unwrap();
     std::fs::remove_file(home.path().join("conf/config.ini")).unwrap();
     for tool in ["demo/summary", "inspect/tcpcheck", "native/getvalfromtxt"] {
-        let file = format!("{tool}.wasm");
-        let built = std::fs::read(root().join("target/plugins/wasm").join(&file)).unwrap();
-        home.write(&format!("plugins/wasm/{file}"), built).unwrap();
+        home.write(&format!("plugins/wasm/{tool}.wasm"), guest(tool).unwrap()).unwrap();
     }
     let copied = Command::new("cp")
         .arg("-r")
@@ -94,30 +94,17 @@ fn a_setting_is_changed_on_every_node_with_a_copy_and_a_report() {
 }
 
 /// The files that came from the nodes.
-fn copies(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        if entry.path().is_dir() {
-            found.extend(copies(&entry.path()));
-        } else if entry.file_name().to_string_lossy().contains("app.ini") {
-            found.push(entry.path());
-        }
-    }
-    found
+fn copies(jobs: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(jobs).unwrap();
+    files.retain(|file| file.file_name().unwrap().to_string_lossy().contains("app.ini"));
+    files.iter().map(|file| jobs.join(file)).collect()
 }
 
 /// The logs of all nodes in the phase that changes them.
 fn change_logs(jobs: &Path) -> String {
-    let mut texts = String::new();
-    for entry in std::fs::read_dir(jobs).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        if path.is_dir() {
-            texts.push_str(&change_logs(&path));
-        } else if path.to_string_lossy().contains("/log/change/")
-            && path.extension().is_some_and(|e| e == "txt")
-        {
-            texts.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-    }
-    texts
+    let mut files = files_below(jobs).unwrap();
+    files.retain(|file| {
+        file.to_string_lossy().contains("/log/change/") && file.extension().is_some_and(|e| e == "txt")
+    });
+    files.iter().map(|file| std::fs::read_to_string(jobs.join(file)).unwrap()).collect()
 }

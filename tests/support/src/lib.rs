@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod home;
 pub mod mongo;
+pub mod process;
 pub mod proxy;
 pub mod scratch;
 pub mod server;

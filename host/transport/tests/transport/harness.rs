@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use autoexec_test_support::process::lives;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_transport::ssh::{
     RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget,
@@ -58,13 +59,6 @@ impl OutputSink for Collected {
 /// What `seq 1 n` prints.
 pub(crate) fn numbers(n: u32) -> String {
     (1..=n).flat_map(|number| [number.to_string(), "\n".to_owned()]).collect()
-}
-
-/// True while the process is there and not just a zombie.
-pub(crate) fn lives(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 /// A server and what a client needs for it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use autoexec_confine::Support;
 use autoexec_e2e::TestJob;
 use autoexec_e2e::wait::{LONG, until};
+use autoexec_test_support::process::lives;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ fn a_stop_ends_the_program_and_what_it_started() {
     running.signal(Signal::SIGTERM).unwrap();
     running.wait().unwrap();
     assert!(place.join("ended").exists(), "it was asked to end: {}", log(&job));
-    assert!(!PathBuf::from(format!("/proc/{child}")).exists(), "and nothing of it is left");
+    assert!(!lives(child), "and nothing of it is left");
     assert_eq!(job.status("A", "10.1.0.1--71")["status"], "aborted");
 }
 

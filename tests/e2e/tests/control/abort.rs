@@ -3,6 +3,7 @@
 use autoexec_e2e::build::{node, one_shot, op, params, phase};
 use autoexec_e2e::wait::{LONG, until};
 use autoexec_e2e::{Running, TestJob};
+use autoexec_test_support::process::lives;
 
 use crate::{FIRE, code, mode, prepare, statuses, text, wait_for_file, wait_until_started};
 
@@ -25,21 +26,15 @@ fn pid_in(job: &TestJob, name: &str) -> u32 {
     std::fs::read_to_string(job.home.path().join(name)).unwrap().trim().parse().unwrap()
 }
 
-/// Gone, or a zombie that nobody has reaped.
-fn is_dead(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
-}
-
 #[test]
 fn the_whole_tree_is_ended_and_the_server_hears_node_job_phase_and_job_again() {
     let (job, running) = sleeping(SLEEPER);
     let (child, grandchild) = (pid_in(&job, "child"), pid_in(&job, "grandchild"));
-    assert!(!is_dead(child) && !is_dead(grandchild));
+    assert!(lives(child) && lives(grandchild));
     let helper = mode(&job, &["--abort"]);
     assert_eq!(code(&helper), 0, "{}", text(&helper.stderr));
     assert_eq!(running.wait().unwrap().code, Some(1), "{}", job.console());
-    assert!(is_dead(child) && is_dead(grandchild));
+    assert!(!lives(child) && !lives(grandchild));
 
     let log = job.node_log("A", "local-0-0");
     assert!(log.contains("WARN: The operation was stopped; none of its processes is left."), "{log}");
