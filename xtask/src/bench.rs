@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the release build beside what people would use instead, measured in turns on this machine.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -15,6 +15,7 @@ mod job;
 mod machine;
 mod native;
 mod sandbox;
+mod scale;
 mod series;
 mod ssh;
 mod startup;
@@ -42,7 +43,7 @@ pub(crate) struct Options {
     /// Few nodes and runs: whether everything works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Put the tables into docs/performance.md.
+    /// Put the tables of these topics into docs/performance.md.
     #[arg(long)]
     write: bool,
 }
@@ -59,6 +60,8 @@ enum Topic {
     Native,
     /// SSH nodes with one and five operations each, beside the ssh client, Ansible, pyinfra and parallel-ssh.
     Ssh,
+    /// Up to 1,000 SSH targets connected at once with nothing to do: memory and threads, beside the ssh client.
+    Scale,
     /// A tool's author: new, test, build, from nothing and after a change; size and start of each tool.
     Author,
     /// A million lines of output, and a node file of 100,000 nodes.
@@ -73,11 +76,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let topics = if options.topics.is_empty() { Topic::value_variants() } else { &options.topics };
     // One home for all: removing one would slow down what is measured next (see `job`).
     let home = StagedHome::new(&program, &["demo/hello"])?;
-    let before = machine::load();
-    let mut report = String::new();
     let runs = if options.quick { 1 } else { options.runs };
     let nodes = if options.quick { vec![1, 10] } else { options.nodes.clone() };
     for topic in topics {
+        let before = machine::load();
         let tables = match topic {
             Topic::Startup => vec![startup::measure(&home, runs)?.to_string()],
             Topic::Wasm => vec![wasm::measure(&home, runs)?.to_string()],
@@ -87,22 +89,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             Topic::Native => vec![native::measure(&home, runs)?.to_string()],
             Topic::Ssh => vec![ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string()],
+            Topic::Scale => vec![scale::measure(&home, &scale::sizes(options.quick))?.to_string()],
             Topic::Author => {
                 vec![author::measure(&home, runs)?.to_string(), author::tools(options.quick)?]
             }
             Topic::Volume => volume::measure(&home, runs)?.iter().map(ToString::to_string).collect(),
         };
-        for table in tables {
-            step::print(&table);
-            let _ = writeln!(report, "{table}");
+        let figures = format!("{}\n\n{}", tables.join("\n").trim_end(), machine::facts(&program, &before)?);
+        step::print(format_args!("{figures}\n"));
+        if options.write {
+            let path = workspace::root()?.join("docs/performance.md");
+            document::update(&path, &topic.to_string(), &figures)?;
+            step::say(format_args!("{} has the new figures of {topic}", path.display()));
         }
     }
-    let facts = machine::facts(&before, runs, options.program.as_deref())?;
-    step::print(&facts);
-    if options.write {
-        let path = workspace::root()?.join("docs/performance.md");
-        document::update(&path, &format!("{facts}\n\n{}", report.trim_end()))?;
-        step::say(format_args!("{} has the new figures", path.display()));
-    }
     Ok(())
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
 }

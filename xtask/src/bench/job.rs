@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -127,6 +127,15 @@ impl<'a> BenchJob<'a> {
         self.finish(&mut time, &job_dir)?;
         let text = fs::read_to_string(&answer).with_context(|| format!("reading {}", answer.display()))?;
         text.trim().parse().with_context(|| format!("GNU time wrote `{}`", text.trim()))
+    }
+
+    /// Starts it and does not wait.
+    pub(super) fn start(&self) -> Result<Child> {
+        let (arguments, _) = self.next();
+        let mut command = Command::new(self.home.program());
+        command.args(arguments).env("AUTOEXEC_HOME", self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.spawn().context("autoexec could not be started")
     }
 
     fn finish(&self, command: &mut Command, job_dir: &Path) -> Result<()> {

@@ -14,8 +14,8 @@ pub(super) fn load() -> String {
     text.split_ascii_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// A paragraph about this machine. `given` is the program that was measured, where it was not built from this tree.
-pub(super) fn facts(load_before: &str, runs: u32, given: Option<&Path>) -> Result<String> {
+/// A paragraph about this machine and the program that was measured.
+pub(super) fn facts(program: &Path, load_before: &str) -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let memory = field("/proc/meminfo", "MemTotal").and_then(|text| {
@@ -25,11 +25,13 @@ pub(super) fn facts(load_before: &str, runs: u32, given: Option<&Path>) -> Resul
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let rustc = step::output(Command::new("rustc").arg("--version"))?;
     let date = step::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    let version = step::output(Command::new(program).arg("--version"))?;
     Ok(format!(
-        "Measured on {}, {}: {cores} cores ({processor}), {} of memory, Linux {}, {}, release build. {runs} runs \
-         of each variant, in turns, after one that does not count. Load average before: {load_before}; after: {}.",
+        "Measured on {} with {} ({}): {cores} cores ({processor}), {} of memory, Linux {}, {}. Load average before: \
+         {load_before}; after: {}.",
         date.trim(),
-        given.map_or_else(commit, |program| Ok(program.display().to_string()))?,
+        version.trim(),
+        commit()?,
         memory.unwrap_or_else(|| "unknown size".to_owned()),
         kernel.trim(),
         rustc.trim(),

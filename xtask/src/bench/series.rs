@@ -97,6 +97,8 @@ impl fmt::Display for Table {
             }
             writeln!(f, " {:.2} |", median.as_secs_f64() / first.as_secs_f64().max(f64::EPSILON))?;
         }
+        let runs = self.rows.first().map_or(0, |row| row.times.len());
+        writeln!(f, "\n{runs} runs of each, in turns, after one that does not count.")?;
         for note in &self.notes {
             writeln!(f, "\n{note}")?;
         }
@@ -154,7 +156,8 @@ mod tests {
             table.to_string(),
             "### T\n\n| | min | median | max | per operation | ratio |\n|---|---:|---:|---:|---:|---:|\n\
              | ours | 100 ms | 200 ms | 300 ms | 200 µs | 1.00 |\n\
-             | theirs | 1.00 s | 2.00 s | 3.00 s | 2.0 ms | 10.00 |\n"
+             | theirs | 1.00 s | 2.00 s | 3.00 s | 2.0 ms | 10.00 |\n\n\
+             3 runs of each, in turns, after one that does not count.\n"
         );
     }
 }

@@ -27,9 +27,13 @@ const OPERATIONS: [u32; 2] = [1, 5];
 pub(super) struct Sizes {
     /// Numbers of nodes, a table for each and for each number of operations.
     pub(super) nodes: Vec<u32>,
-    /// Runs of each tool, after one that does not count.
+    /// Runs of each tool with few nodes, after one that does not count.
     pub(super) runs: u32,
 }
+
+/// Nodes from which on a run is long enough to need no warm-up and fewer repetitions: the slow tools take minutes.
+const MANY: u32 = 100;
+const RUNS_OF_MANY: u32 = 2;
 
 /// All tables.
 pub(super) struct Tables(Vec<Table>);
@@ -67,7 +71,8 @@ pub(super) fn measure(home: &StagedHome, sizes: &Sizes) -> Result<Tables> {
     Ok(Tables(tables))
 }
 
-/// Runs every tool once for nothing, then all of them in turns: what disturbs the machine disturbs all.
+/// Runs every tool once for nothing where runs are short, then all of them in turns: what disturbs the machine disturbs
+/// all.
 fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
     let nodes = Nodes {
         count: ground.nodes,
@@ -81,7 +86,9 @@ fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
     let contenders = Contender::all(ground)?;
     let mut rows = vec![Row { what: "autoexec", costs: Vec::new() }];
     rows.extend(contenders.iter().map(|contender| Row { what: contender.what, costs: Vec::new() }));
-    for turn in 0..=runs {
+    let many = ground.nodes >= MANY;
+    let turns = if many { 1..=runs.min(RUNS_OF_MANY) } else { 0..=runs };
+    for turn in turns {
         for (index, row) in rows.iter_mut().enumerate() {
             attended.check()?;
             let cost = match index.checked_sub(1).and_then(|index| contenders.get(index)) {
@@ -112,7 +119,8 @@ impl Row {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "#### {} nodes × {} operations\n", self.nodes, self.operations)?;
+        let runs = self.rows.first().map_or(0, |row| row.costs.len());
+        writeln!(f, "#### {} nodes × {} operations, {runs} runs\n", self.nodes, self.operations)?;
         writeln!(f, "| | wall min | median | max | client CPU | peak memory | wall ratio |")?;
         writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
         let ours = self.rows.first().map_or(0.0, |row| row.median(|cost| cost.wall)).max(f64::EPSILON);
@@ -142,7 +150,7 @@ impl fmt::Display for Tables {
         writeln!(
             f,
             "All nodes are one real sshd on loopback, with key login, on the same processors as the clients; every tool works on \
-             at most {WIDTH} nodes at once. autoexec makes a private directory for each node, sends each script into it, runs \
+             at most {WIDTH} nodes at once. The tools run in turns. autoexec makes a private directory for each node, sends each script into it, runs \
              it in a session of its own, writes the records of the node and removes the directory; the others only run the \
              command. The CPU of `ssh` with ControlMaster is without its masters, which run on by themselves; its memory is \
              that of its largest process."
@@ -159,7 +167,7 @@ mod tests {
         let row = |what, wall: f64| Row { what, costs: vec![Cost { wall, cpu: 0.5, memory: 20.0 }] };
         let table = Table { nodes: 10, operations: 5, rows: vec![row("ours", 2.0), row("theirs", 5.0)] };
         let text = table.to_string();
-        assert!(text.contains("#### 10 nodes × 5 operations"), "{text}");
+        assert!(text.contains("#### 10 nodes × 5 operations, 1 runs"), "{text}");
         assert!(text.contains("| theirs | 5.00 s | 5.00 s | 5.00 s | 0.50 s | 20 MiB | 2.50 |"), "{text}");
     }
 }
