@@ -65,7 +65,7 @@ impl JobLock {
         let mut file = lock(&path, FlockOperation::NonBlockingLockExclusive)?;
         // For people and for the message of the process that comes second; the lock does not depend on it.
         file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
             .map_err(io_error("write", &path))?;
         Ok(Self { file })
     }

@@ -81,7 +81,7 @@ fn line(
         own = token.text(),
         mode = entry.mode & 0o7777,
     );
-    line
+    wrapper::complete(&line)
 }
 
 /// One try; the report of a target without `gzip` is a result.

@@ -55,17 +55,26 @@ pub(super) fn word(text: &str) -> String {
     quote(text).replace('\n', "'\"$ae_n\"'")
 }
 
-/// Shell text that `r` and line breaks in [`word`] need.
+/// Shell text that reports need.
 pub(super) fn prelude(token: &Token) -> String {
     format!(
-        "ae_t={}; ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
+        "ae_t={}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
         token.text()
     )
 }
 
+/// The whole line. What [`word`] writes for line breaks is defined only where there are some: on a target each `$()` is
+/// a process more.
+pub(super) fn complete(line: &str) -> String {
+    if line.contains("$ae_n") {
+        return format!("ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; {line}");
+    }
+    line.to_owned()
+}
+
 /// Makes the root (a word). `mkdir` fails on anything that is there already, a planted link included.
 pub(super) fn make_root(root: &str) -> String {
-    format!("( umask 077; mkdir -m 700 {root} ) || {{ ae_r failed \"$?\"; exit 1; }}; ")
+    format!("mkdir -m 700 {root} || {{ ae_r failed \"$?\"; exit 1; }}; ")
 }
 
 impl Wrapper<'_> {
@@ -86,7 +95,7 @@ impl Wrapper<'_> {
             line.push_str("x=0; ");
         }
         finish(&mut line, self.wanted);
-        line
+        complete(&line)
     }
 
     fn prepare(&self, line: &mut String) {
@@ -110,7 +119,9 @@ impl Wrapper<'_> {
         let mut steps = vec![":".to_owned()];
         let parents: Vec<String> = parents(self.inline).iter().map(|dir| word(&format!("./{dir}"))).collect();
         if !parents.is_empty() {
-            steps.push(format!("mkdir -p {}", parents.join(" ")));
+            let there: Vec<String> = parents.iter().map(|dir| format!("[ -d {dir} ]")).collect();
+            // Most often they are there, and a test starts no process.
+            steps.push(format!("{{ {} || mkdir -p {}; }}", there.join(" && "), parents.join(" ")));
         }
         for file in self.inline {
             steps.push(format!("printf %s {} >{}", word(&file.text), word(&format!("./{}", file.dest))));
@@ -310,7 +321,7 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
     );
     follow(&mut line, dir, offset);
     finish(&mut line, wanted);
-    line
+    complete(&line)
 }
 
 #[cfg(test)]
