@@ -115,8 +115,10 @@ fn shown(time: Duration) -> String {
         format!("{:.0} ms", seconds * 1e3)
     } else if seconds >= 0.001 {
         format!("{:.1} ms", seconds * 1e3)
-    } else {
+    } else if seconds >= 1e-6 {
         format!("{:.0} µs", seconds * 1e6)
+    } else {
+        format!("{:.0} ns", seconds * 1e9)
     }
 }
 

@@ -19,7 +19,7 @@ use cost::Cost;
 
 /// Nodes worked on at once, by every tool.
 const WIDTH: u32 = 50;
-/// What runs on the target, every time.
+/// What runs on the target, every time, in a login shell: scripts of jobs rely on the variables of the account's profile.
 const SCRIPT: &str = "echo done";
 const OPERATIONS: [u32; 2] = [1, 5];
 
@@ -57,7 +57,6 @@ pub(super) fn measure(home: &StagedHome, sizes: &Sizes) -> Result<Tables> {
         Sshd::start(SshdOptions { config: vec!["MaxSessions 100".to_owned()], ..SshdOptions::default() })?;
     let config = format!("[autoexec]\nssh.identity = {}\n", sshd.key_path().display());
     home.write("conf/config.ini", &config, 0o600)?;
-    home.write("operation.sh", SCRIPT, 0o600)?;
     let mut tables = Vec::new();
     for nodes in &sizes.nodes {
         for operations in OPERATIONS {
@@ -150,7 +149,8 @@ impl fmt::Display for Tables {
         writeln!(
             f,
             "All nodes are one real sshd on loopback, with key login, on the same processors as the clients; every tool works on \
-             at most {WIDTH} nodes at once. The tools run in turns. autoexec makes a private directory for each node, sends each script into it, runs \
+             at most {WIDTH} nodes at once. The tools run in turns. What runs is \
+             `echo done` in a login shell, by every tool. autoexec makes a private directory for each node, sends each script into it, runs \
              it in a session of its own, writes the records of the node and removes the directory; the others only run the \
              command. The CPU of `ssh` with ControlMaster is without its masters, which run on by themselves; its memory is \
              that of its largest process."

@@ -19,6 +19,7 @@ pub(super) struct Ground<'a> {
     pub(super) nodes: u32,
     pub(super) width: u32,
     pub(super) operations: u32,
+    /// What a login shell runs on each target.
     pub(super) script: &'static str,
 }
 
@@ -39,7 +40,7 @@ ssh_() {
 }
 i=0
 while [ "$i" -lt "$BENCH_OPERATIONS" ]; do
-    ssh_ "$BENCH_USER@127.0.0.1" sh -s <"$BENCH_DIR/operation.sh"
+    ssh_ "$BENCH_USER@127.0.0.1" "sh -lc '$BENCH_SCRIPT'" </dev/null
     i=$((i + 1))
 done
 ssh_ "$BENCH_USER@127.0.0.1" -O exit
@@ -55,7 +56,7 @@ client = ParallelSSHClient(
     pkey=os.environ["BENCH_KEY"], pool_size=width, allow_agent=False, num_retries=3,
 )
 for _ in range(int(os.environ["BENCH_OPERATIONS"])):
-    output = client.run_command(os.environ["BENCH_SCRIPT"], stop_on_errors=True)
+    output = client.run_command(os.environ["BENCH_SCRIPT"], shell="sh -lc", stop_on_errors=True)
     client.join(output)
     for host in output:
         lines = list(host.stdout)
@@ -95,6 +96,10 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+fn login(ground: &Ground<'_>) -> String {
+    format!("sh -lc '{}'", ground.script)
+}
+
 fn program(ground: &Ground<'_>, name: &str) -> String {
     text(&ground.python.join(name))
 }
@@ -129,7 +134,7 @@ fn ansible(ground: &Ground<'_>) -> Result<Contender> {
     let inventory = ground.home.write("ansible.ini", &inventory, 0o600)?;
     let mut playbook = String::from("- hosts: all\n  gather_facts: false\n  tasks:\n");
     for _ in 0..ground.operations {
-        let _ = writeln!(playbook, "    - ansible.builtin.shell: {}", ground.script);
+        let _ = writeln!(playbook, "    - ansible.builtin.shell: {}", login(ground));
     }
     let playbook = ground.home.write("ansible.yaml", &playbook, 0o600)?;
     let words = [program(ground, "ansible-playbook"), "-i".to_owned(), text(&inventory), text(&playbook)];
@@ -152,7 +157,7 @@ fn pyinfra(ground: &Ground<'_>) -> Result<Contender> {
     let inventory: PathBuf = ground.home.write("pyinfra_inventory.py", &inventory, 0o600)?;
     let mut deploy = String::from("from pyinfra.operations import server\n");
     for number in 1..=ground.operations {
-        let _ = writeln!(deploy, "server.shell(name=\"step {number}\", commands=[{:?}])", ground.script);
+        let _ = writeln!(deploy, "server.shell(name=\"step {number}\", commands=[{:?}])", login(ground));
     }
     let deploy = ground.home.write("pyinfra_deploy.py", &deploy, 0o600)?;
     let words = [
