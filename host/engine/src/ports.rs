@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use autoexec_events::{Stamped, StopReason};
+use autoexec_events::{Refusal, Stamped, StopReason};
 use autoexec_model::command_line::Purpose;
 use autoexec_model::value::{AccountRequest, Inputs, NodeVariables};
 use autoexec_model::{Call, GroupNo, Node, NodeFileHeader, NodeStatus, OpStatus, Operation, PhaseName};
@@ -97,6 +97,22 @@ pub struct ToolInfo {
     pub can_check: bool,
 }
 
+/// Why a tool can not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct ToolProblem {
+    /// For people: where it was looked for, or what is wrong with it and what to do.
+    pub text: String,
+    /// What the policy does not give it, where that is the reason.
+    pub refusals: Vec<Refusal>,
+}
+
+impl From<String> for ToolProblem {
+    fn from(text: String) -> Self {
+        Self { text, refusals: Vec::new() }
+    }
+}
+
 /// Exit code of a tool that was asked whether an earlier run took effect ([`Purpose::Probe`]): it did, all of it.
 pub const PROBE_COMPLETE: i32 = 0;
 /// It did not, or so little that running again is safe. Not 1, with which a script ends that fails for any other reason.
@@ -168,6 +184,8 @@ pub trait OperationSink: Send + Sync {
     fn started(&self, pid: Option<u32>);
     /// The command line as people may see it.
     fn executing(&self, display: &str);
+    /// The policy refused a use, or would. For programs: the line of the log is told with [`info`](Self::info).
+    fn refused(&self, refusal: Refusal);
 }
 
 /// Runs the operations of one unit; keeps what can be shared between them, such as a connection.
@@ -200,8 +218,8 @@ pub trait Runners: Send + Sync {
     /// What is known of an operation's tool.
     ///
     /// # Errors
-    /// A text that says where it was looked for.
-    fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, String>;
+    /// Why it can not be used.
+    fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, ToolProblem>;
 
     /// A runner for one unit.
     fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner>;

@@ -1,5 +1,6 @@
 //! The event vocabulary.
 
+use autoexec_grants::Refusal;
 use autoexec_model::{
     GroupNo, JobId, JobStatus, Node, NodeKey, NodeStatus, OpId, OpName, OpStatus, PhaseCounts, PhaseName,
     PhaseStatus, Place, ResourceId, Secret,
@@ -195,6 +196,8 @@ pub enum RunEvent {
     OperationChecked { phase: PhaseName, node: NodeKey, operation: OperationRef, changes: Vec<Change> },
     /// A dry run left an operation out, because nobody can say what it would change.
     OperationNotChecked { phase: PhaseName, node: NodeKey, operation: OperationRef, reason: String },
+    /// The policy refused a tool a use, or would in the mode `enforce`. At most a few for each call.
+    OperationRefused { phase: PhaseName, node: NodeKey, operation: OperationRef, refusal: Box<Refusal> },
     /// A unit ended, with what became of its node.
     NodeFinished {
         #[serde(flatten)]

@@ -1,11 +1,13 @@
 //! What a run says about itself: the public event vocabulary, and how events fold into an outcome.
 //!
 //! Events are self-contained and stamped; a reporter needs nothing else. They never hold a secret, a value
-//! of an option, or output of a tool. The journal stores them as they are, under [`JOURNAL_FORMAT`].
+//! of an option, or output of a tool, but for what a tool was refused: a host or a path, as in the policy's audit log. The journal
+//! stores them as they are, under [`JOURNAL_FORMAT`].
 
 mod event;
 mod outcome;
 
+pub use autoexec_grants::Refusal;
 pub use event::{
     CallbackPosition, Change, Level, NodeRef, OperationRef, RunEvent, Stamped, Stamper, StopReason,
 };

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::access::{Access, Request, SecretDestination, TargetUse};
 use crate::capability::Capability;
 use crate::decide::{Facts, Verdict};
@@ -14,7 +16,8 @@ use crate::rule::RuleRef;
 use crate::words::WordsPattern;
 
 /// What to write where, so that a refused request is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", rename_all_fields = "kebab-case")]
 pub enum Advice {
     /// Add a grant to the end of a file.
     AddGrant {

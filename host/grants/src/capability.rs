@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An interface that a tool gets only when its manifest asks for it and the policy grants it. Each has its own kind of
 /// scope: hosts, or nothing but yes and no.
@@ -92,5 +92,13 @@ impl fmt::Display for Capability {
 impl Serialize for Capability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.interface())
+    }
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("`{name}` is no capability"));
+        Self::from_interface(&name).ok_or_else(unknown)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::access::Direction;
 use crate::capability::Capability;
@@ -14,7 +14,7 @@ use crate::text::NamePattern;
 use crate::words::{Reader, WordsPattern};
 
 /// Where a rule stands, and what it says there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleRef {
     /// The file, as its reader named it.
     pub file: String,

@@ -79,6 +79,7 @@ impl OutboxReporter {
             | RunEvent::OperationFinished { .. }
             | RunEvent::OperationChecked { .. }
             | RunEvent::OperationNotChecked { .. }
+            | RunEvent::OperationRefused { .. }
             | RunEvent::NodeFinished { .. }
             | RunEvent::PhaseFinished { .. }
             | RunEvent::RoundFinished { .. }

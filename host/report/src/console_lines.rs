@@ -49,6 +49,7 @@ impl ConsoleLogReporter {
             | RunEvent::OperationFinished { .. }
             | RunEvent::OperationChecked { .. }
             | RunEvent::OperationNotChecked { .. }
+            | RunEvent::OperationRefused { .. }
             | RunEvent::RoundFinished { .. }
             | RunEvent::VariableExported { .. }
             | RunEvent::StopRequested { .. }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use autoexec_engine::ports::{OperationCall, OperationSink, UnitInfo};
+use autoexec_engine::ports::{OperationCall, OperationSink, ToolProblem, UnitInfo};
 use autoexec_events::Level;
 use autoexec_grants::{
-    Access, Capability, CapabilityGrant, DataDirection, Decision, DecisionOutcome, Facts, Mode, NativeRule,
-    Policy, Request, Terms, ToolLimits,
+    Access, Capability, CapabilityGrant, DataDirection, Decision, Facts, Mode, NativeRule, Policy, Request,
+    Terms, ToolLimits,
 };
 use autoexec_model::JobId;
 use autoexec_sandbox::{Grants, Limits, LoadError, MissingReason, Tool};
@@ -22,7 +22,7 @@ use crate::settings::Shared;
 /// out of the log.
 const RECORDED_PER_CALL: usize = 1000;
 
-/// Refusals of one call that are told in the node's log.
+/// Refusals of one call that are told in the node's log, and in the run's events.
 const TOLD_PER_CALL: usize = 20;
 
 /// Size at which a new audit file is begun, in bytes.
@@ -78,9 +78,10 @@ impl SitePolicy {
     }
 
     /// The error of loading, with how to allow the interfaces that the policy did not give.
-    pub(crate) fn explain(&self, job: &str, tool: &str, error: &LoadError) -> String {
+    pub(crate) fn explain(&self, job: &str, tool: &str, error: &LoadError) -> ToolProblem {
         let mut text = error.to_string();
-        let LoadError::Imports { missing, .. } = error else { return text };
+        let mut refusals = Vec::new();
+        let LoadError::Imports { missing, .. } = error else { return text.into() };
         let refused = missing.iter().filter_map(|import| match import.reason {
             MissingReason::NotGranted(capability) => Some(capability.interface()),
             _ => None,
@@ -92,8 +93,9 @@ impl SitePolicy {
                 text = format!("{text}\n{problem}");
             }
             text = format!("{text}\n{}", with_advice(&decision));
+            refusals.extend(decision.refusal());
         }
-        text
+        ToolProblem { text, refusals }
     }
 
     /// The bounds of a call: the manifest's within the policy's.
@@ -272,10 +274,12 @@ impl Permits {
         {
             self.sink.info(Level::Warn, &problem);
         }
-        let is_refusal = matches!(decision.outcome, DecisionOutcome::Denied | DecisionOutcome::WouldDeny);
-        if is_refusal && so_far.told < TOLD_PER_CALL {
+        if let Some(refusal) = decision.refusal()
+            && so_far.told < TOLD_PER_CALL
+        {
             so_far.told += 1;
             self.sink.info(Level::Warn, &with_advice(decision));
+            self.sink.refused(refusal);
             if so_far.told == TOLD_PER_CALL {
                 self.sink
                     .info(Level::Warn, "Further refusals of this call are only in the policy's audit log.");
@@ -286,6 +290,8 @@ impl Permits {
 
 #[cfg(test)]
 mod tests {
+    use autoexec_grants::{Advice, Refusal};
+
     use super::*;
 
     #[test]
@@ -307,7 +313,7 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Sink(Mutex<Vec<String>>);
+    struct Sink(Mutex<Vec<String>>, Mutex<Vec<Refusal>>);
 
     impl OperationSink for Sink {
         fn output(&self, _: &[u8]) {}
@@ -319,6 +325,10 @@ mod tests {
         fn started(&self, _: Option<u32>) {}
 
         fn executing(&self, _: &str) {}
+
+        fn refused(&self, refusal: Refusal) {
+            self.1.lock().unwrap().push(refusal);
+        }
     }
 
     /// A call of the tool `a/b` under the built-in policy.
@@ -354,6 +364,7 @@ mod tests {
         assert_eq!(text.lines().count(), RECORDED_PER_CALL + 1);
         assert!(text.lines().last().unwrap().contains("further decisions"), "{text}");
         assert_eq!(sink.0.lock().unwrap().len(), TOLD_PER_CALL + 1);
+        assert_eq!(sink.1.lock().unwrap().len(), TOLD_PER_CALL);
         // What was decided before is still decided the same way.
         assert!(permits.ask(probe("10.0.0.7", 4000)).is_ok());
         assert!(permits.ask(probe("10.0.0.8", 1)).is_err());
@@ -370,6 +381,15 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&audit).unwrap().lines().count(), 2);
         assert_eq!(sink.0.lock().unwrap().len(), 1);
+        // The same as data, for programs.
+        let told = sink.1.lock().unwrap();
+        let uses: Vec<_> =
+            told.iter().map(|refusal| (refusal.capability, refusal.argument.as_deref())).collect();
+        assert_eq!(uses, [(Capability::NetProbe, Some("10.0.0.8:22"))]);
+        assert!(
+            matches!(&told[0].advice, Some(Advice::AddGrant { file, .. }) if file == "site.toml"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use autoexec_engine::ports::{Runners, ToolInfo, UnitInfo, UnitRunner};
+use autoexec_engine::ports::{Runners, ToolInfo, ToolProblem, UnitInfo, UnitRunner};
 use autoexec_model::command_line::ShellExpansion;
 use autoexec_model::{Call, JobId, Operation, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
@@ -119,10 +119,11 @@ impl Runners for ToolRunners {
         self.shared.scripts.prepare(phase).await
     }
 
-    fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, String> {
+    fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, ToolProblem> {
         if call.script.is_some() {
             let script = self.shared.scripts.script(operation);
-            return script.map(|_| ToolInfo { rerun: Rerun::Safe, is_component: false, can_check: false });
+            script?;
+            return Ok(ToolInfo { rerun: Rerun::Safe, is_component: false, can_check: false });
         }
         let (Promises { rerun, can_check, .. }, is_component) = match self.shared.catalog.find(operation)? {
             Found::Component(path) => (self.shared.promises_of(&operation.name, &path)?, true),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use autoexec_engine::ports::{
     OperationCall, OperationEnd, OperationExit, OperationSink, PROBE_COMPLETE, PROBE_NONE, StopSignal,
-    UnitInfo,
+    ToolProblem, UnitInfo,
 };
 use autoexec_events::{Level, StopReason};
 use autoexec_model::OpName;
@@ -27,7 +27,7 @@ impl Shared {
     /// Loads a component, if its signature and the site's lock allow, linked with what the policy grants to a tool of this
     /// name. Compiles it when it is new, so it is called off the async threads. With it comes what the node's log is to
     /// say about where it comes from.
-    fn load(&self, name: &OpName, path: &Path) -> Result<(Arc<Tool>, Option<String>), String> {
+    fn load(&self, name: &OpName, path: &Path) -> Result<(Arc<Tool>, Option<String>), ToolProblem> {
         let policy = &self.settings.policy;
         let grants = policy.linkable(name.as_str());
         let explain = |error| policy.explain(self.settings.job.as_str(), name.as_str(), &error);
@@ -41,7 +41,7 @@ impl Shared {
     }
 
     /// What a component promises in its manifest.
-    pub(crate) fn promises_of(&self, name: &OpName, path: &Path) -> Result<Promises, String> {
+    pub(crate) fn promises_of(&self, name: &OpName, path: &Path) -> Result<Promises, ToolProblem> {
         let (tool, _) = tokio::task::block_in_place(|| self.load(name, path))?;
         let rerun = match tool.manifest().rerun {
             autoexec_manifest::Rerun::Safe => Rerun::Safe,
@@ -64,7 +64,13 @@ pub(crate) async fn run(
     let display = line.display(call.operation.name.as_str(), Recipient::Runner);
     sink.executing(&display);
     let name = &call.operation.name;
-    let (tool, warning) = tokio::task::block_in_place(|| shared.load(name, path))?;
+    let loaded = tokio::task::block_in_place(|| shared.load(name, path));
+    let (tool, warning) = loaded.map_err(|ToolProblem { text, refusals }| {
+        for refusal in refusals {
+            sink.refused(refusal);
+        }
+        text
+    })?;
     if let Some(warning) = warning {
         sink.info(Level::Warn, &warning);
     }

@@ -23,7 +23,7 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "supply", to: &["manifest"] },
     Arrows { from: "confine", to: &[] },
     Arrows { from: "transport", to: &[] },
-    Arrows { from: "events", to: &["model"] },
+    Arrows { from: "events", to: &["model", "grants"] },
     Arrows { from: "plan", to: &["model"] },
     Arrows { from: "store", to: &["model"] },
     Arrows { from: "store-mongo", to: &["model", "store"] },

@@ -24,7 +24,8 @@ pub enum PluginCommand {
     Build(ProjectArgs),
     /// Run the tool's own tests, without a host. Exit code 1 when one fails.
     Test(ProjectArgs),
-    /// Call the tool once, as a job of one step would. Exit code 1 when it fails, 77 when a policy denies it.
+    /// Call the tool once, as a job of one step would. Exit code 1 when it fails, 77 when a policy denied it
+    /// something.
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
     /// Show what is in a tool: version, capabilities, imports, options, size, signature.
@@ -47,6 +48,7 @@ Examples:
   autoexec plugin run -o host=db.example.net --record calls.jsonl
   autoexec plugin run --replay calls.jsonl
 
+What the policy denies is listed at the end with the lines that would allow it; with --output json as `refusals`.
 Without --policy the built-in policy holds (`autoexec policy default`). Without --node the tool runs for the runner itself.";
 
 /// `autoexec plugin new`.

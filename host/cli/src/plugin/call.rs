@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::args::RunArgs;
 use super::build::build;
 use super::project::Project;
+use super::refusals::Refusals;
 use super::replay::{self, Replayed};
 use crate::args::Output;
 use crate::{CliError, print};
@@ -112,20 +113,13 @@ impl Stage {
         copy(policy, &dir.join(policy.file_name().unwrap_or_else(|| "policy.toml".as_ref())))
     }
 
-    /// What the advice in the log calls the policy, and what its author calls it: the next call overwrites the copy.
-    fn policy_names(&self, policy: Option<&Path>) -> (String, String) {
+    /// The copy of the policy that holds for the call, which the next call overwrites.
+    fn staged_policy(&self, policy: Option<&Path>) -> PathBuf {
         let dir = self.root.join("conf/policy");
         match policy {
-            Some(dir_of_files) if dir_of_files.is_dir() => {
-                (dir.display().to_string(), dir_of_files.display().to_string())
-            }
-            Some(file) => {
-                let name = file.file_name().unwrap_or_else(|| "policy.toml".as_ref());
-                (dir.join(name).display().to_string(), file.display().to_string())
-            }
-            None => {
-                (dir.join("site.toml").display().to_string(), "a file and name it with --policy".to_owned())
-            }
+            Some(files) if files.is_dir() => dir,
+            Some(file) => dir.join(file.file_name().unwrap_or_else(|| "policy.toml".as_ref())),
+            None => dir.join("site.toml"),
         }
     }
 
@@ -149,33 +143,26 @@ impl Stage {
         }
         // What the run says to people is about a job that its author knows nothing of; errors are worth showing.
         let output = child.stdin(Stdio::inherit()).output().map_err(CliError::files)?;
-        let report = String::from_utf8_lossy(&output.stdout).lines().rev().find_map(|line| {
-            let event: Value = serde_json::from_str(line).ok()?;
-            (event["event"] == "job-report").then_some(event)
-        });
+        let events = String::from_utf8_lossy(&output.stdout);
+        let events: Vec<Value> = events.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let code = code_of(output.status.code());
-        let Some(report) = report else {
+        let Some(report) = events.iter().rfind(|event| event["event"] == "job-report") else {
             let errors = String::from_utf8_lossy(&output.stderr);
             let errors = errors.trim().trim_start_matches("ERROR: ");
             return Err(CliError::new(code, errors));
         };
         let dir = PathBuf::from(report["directory"].as_str().unwrap_or_default());
         let mut nodes = nodes(&dir)?;
-        let (staged, own) = self.policy_names(arguments.policy.as_deref());
+        let own = arguments.policy.as_deref();
+        let staged = self.staged_policy(own);
+        let shown = own
+            .map_or_else(|| "a file and name it with --policy".to_owned(), |own| own.display().to_string());
         for line in nodes.iter_mut().flat_map(|node| &mut node.log) {
-            *line = line.replace(&staged, &own);
+            *line = line.replace(&*staged.to_string_lossy(), &shown);
         }
-        Ok(Called { code: if code == ExitCode::Success { code } else { refine(code, &dir) }, nodes, dir })
+        let refusals = Refusals::of_events(&events, &staged, own);
+        Ok(Called { code: refusals.refine(code), nodes, refusals, dir })
     }
-}
-
-/// Says "denied" where the tool was not run at all because of the policy.
-fn refine(code: ExitCode, dir: &Path) -> ExitCode {
-    let denied = log_files(dir).iter().any(|path| {
-        fs::read_to_string(path)
-            .is_ok_and(|text| text.contains("needs") && text.contains("that can not be given"))
-    });
-    if denied { ExitCode::Denied } else { code }
 }
 
 /// The numbers that a run ends with.
@@ -189,6 +176,7 @@ struct Called {
     code: ExitCode,
     dir: PathBuf,
     nodes: Vec<NodeCall>,
+    refusals: Refusals,
 }
 
 /// What became of it on one node.
@@ -214,9 +202,10 @@ impl Called {
                 text.extend(["outputs ", &outputs, "\n"]);
             }
         }
+        text.push_str(&self.refusals.text());
         text.push_str(match self.code {
             ExitCode::Success => "succeeded\n",
-            ExitCode::Denied => "denied: see --policy and docs/policy.md\n",
+            ExitCode::Denied => "failed, and was denied what stands above\n",
             _ => "failed\n",
         });
         text
@@ -234,6 +223,7 @@ impl Called {
             "exitCode": self.code.code(),
             "log": first.map(|call| call.log.clone()),
             "outputs": first.map(|call| call.outputs.clone()),
+            "refusals": self.refusals.document(),
             "nodes": calls,
             "directory": self.dir.display().to_string(),
         })

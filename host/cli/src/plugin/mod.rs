@@ -7,6 +7,7 @@ mod inspect;
 mod make;
 mod pack;
 mod project;
+mod refusals;
 mod register;
 mod replay;
 mod scripted;

@@ -4,7 +4,7 @@
 //! [`RunEvent`](autoexec_events::RunEvent) goes dispatcher → reporters. Whatever else may happen (a signal, a
 //! datagram on the job socket, a server's hint) enters as a [`Request`].
 
-use autoexec_events::{CallbackPosition, Change, Level, NodeRef, OperationRef, StopReason};
+use autoexec_events::{CallbackPosition, Change, Level, NodeRef, OperationRef, Refusal, StopReason};
 use autoexec_model::{
     GroupNo, NodeStatus, OpStatus, PhaseCounts, PhaseName, PhaseStatus, ResourceId, Secret,
 };
@@ -110,6 +110,11 @@ pub(crate) enum UnitMessageKind {
     Checked {
         operation: OperationRef,
         found: Result<Vec<Change>, String>,
+    },
+    /// The policy refused a tool something.
+    Refused {
+        operation: OperationRef,
+        refusal: Box<Refusal>,
     },
     Export {
         name: String,

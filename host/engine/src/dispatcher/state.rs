@@ -325,6 +325,9 @@ impl RunState {
                     Err(reason) => RunEvent::OperationNotChecked { phase, node, operation, reason },
                 }]
             }
+            UnitMessageKind::Refused { operation, refusal } => {
+                vec![RunEvent::OperationRefused { phase: position.phase, node: node.key, operation, refusal }]
+            }
             UnitMessageKind::Export { name, value, hidden } => {
                 vec![RunEvent::VariableExported { name, value, hidden }]
             }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::call::Done;
 use super::{Unit, operation_ref};
 use crate::dispatcher::UnitMessageKind;
-use crate::ports::{LogLine, OperationExit, PROBE_COMPLETE, PROBE_NONE, ToolInfo};
+use crate::ports::{LogLine, OperationExit, PROBE_COMPLETE, PROBE_NONE, ToolInfo, ToolProblem};
 
 impl Unit<'_> {
     pub(super) fn is_dry_run(&self) -> bool {
@@ -77,7 +77,7 @@ impl Unit<'_> {
         &self,
         operation: &Operation,
         inputs: &Inputs,
-        tool: Result<&ToolInfo, &String>,
+        tool: Result<&ToolInfo, &ToolProblem>,
     ) -> Option<Done> {
         if !self.is_dry_run() {
             return None;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use autoexec_events::{Level, StopReason};
+use autoexec_events::{Level, Refusal, StopReason};
 use autoexec_model::command_line::Purpose;
 use autoexec_model::native::NativeOp;
 use autoexec_model::value::{Inputs, MASK, ResolvedValue};
@@ -135,7 +135,12 @@ impl Unit<'_> {
         }
         let tool = match tool {
             Ok(tool) => tool,
-            Err(problem) => return Done::Failed(problem),
+            Err(problem) => {
+                for refusal in problem.refusals {
+                    self.refused(operation, Box::new(refusal));
+                }
+                return Done::Failed(problem.text);
+            }
         };
         if self.is_dry_run() {
             return self.check_tool(operation, call, inputs).await;
@@ -241,8 +246,8 @@ impl Unit<'_> {
         purpose: Purpose,
     ) -> OperationEnd {
         let environment = self.teller.shared.environment.snapshot();
-        let (pids, mut started) = tokio::sync::mpsc::unbounded_channel();
-        let sink = Arc::new(UnitSink { log: Arc::clone(&self.log), pids });
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let sink = Arc::new(UnitSink { log: Arc::clone(&self.log), told });
         let stop = self.stop_signal();
         let variables = self.variables.clone();
         let node_variables = &variables;
@@ -262,13 +267,13 @@ impl Unit<'_> {
                     end = &mut running => break end,
                     _ = look.tick() => self.log.show_held(PROMPT),
                     Some(request) = self.requests.recv() => self.take_request(request),
-                    Some(pid) = started.recv() => self.record_start(operation, pid),
+                    Some(told) = heard.recv() => self.take_note(operation, told),
                 }
             }
         };
         // One that ends at once may have ended before its start was heard of.
-        while let Ok(pid) = started.try_recv() {
-            self.record_start(operation, pid);
+        while let Ok(told) = heard.try_recv() {
+            self.take_note(operation, told);
         }
         while let Ok(request) = self.requests.try_recv() {
             self.take_request(request);
@@ -280,6 +285,17 @@ impl Unit<'_> {
         }
         self.runner = Some(runner);
         end
+    }
+
+    fn take_note(&mut self, operation: &Operation, told: Told) {
+        match told {
+            Told::Started(pid) => self.record_start(operation, pid),
+            Told::Refused(refusal) => self.refused(operation, refusal),
+        }
+    }
+
+    fn refused(&self, operation: &Operation, refusal: Box<Refusal>) {
+        self.teller.tell(UnitMessageKind::Refused { operation: operation_ref(operation), refusal });
     }
 
     fn record_start(&mut self, operation: &Operation, pid: Option<u32>) {
@@ -421,10 +437,18 @@ fn fill_declared(values: &mut Map<String, Value>, call: &Call) {
     fill_defaults(values, declared.map(|(name, output)| (name.as_str(), &output.default)));
 }
 
+/// What the unit has to know of an operation while it runs.
+enum Told {
+    /// It was started, as this process.
+    Started(Option<u32>),
+    /// The policy refused it something.
+    Refused(Box<Refusal>),
+}
+
 /// What a runner writes to while an operation runs.
 struct UnitSink {
     log: Arc<dyn UnitLog>,
-    pids: tokio::sync::mpsc::UnboundedSender<Option<u32>>,
+    told: tokio::sync::mpsc::UnboundedSender<Told>,
 }
 
 impl OperationSink for UnitSink {
@@ -438,10 +462,14 @@ impl OperationSink for UnitSink {
 
     fn started(&self, pid: Option<u32>) {
         // The unit listens as long as the operation runs.
-        let _ = self.pids.send(pid);
+        let _ = self.told.send(Told::Started(pid));
     }
 
     fn executing(&self, display: &str) {
         self.log.line(LogLine::Execute(display));
+    }
+
+    fn refused(&self, refusal: Refusal) {
+        let _ = self.told.send(Told::Refused(Box::new(refusal)));
     }
 }

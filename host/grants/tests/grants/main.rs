@@ -11,3 +11,4 @@ mod every_capability;
 mod learn;
 mod patterns;
 mod properties;
+mod refusals;

@@ -28,6 +28,7 @@ impl OperationSink for Log {
     }
     fn started(&self, _: Option<u32>) {}
     fn executing(&self, _: &str) {}
+    fn refused(&self, _: autoexec_events::Refusal) {}
 }
 
 /// A call's node behind one of the two protocols.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as the tests do")]
 
+mod author;
 mod documents;
 mod effects;
 mod locks;
