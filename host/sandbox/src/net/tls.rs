@@ -68,9 +68,13 @@ fn verified(bundle: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
         let unusable = |error: &dyn fmt::Display| {
             format!("the certificates in {} can not be used: {error}", path.display())
         };
+        let before = roots.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
             let certificate = certificate.map_err(|error| unusable(&error))?;
             roots.add(certificate).map_err(|error| unusable(&error))?;
+        }
+        if roots.len() == before {
+            return Err(unusable(&"there is none in PEM form in it"));
         }
     }
     let builder = ClientConfig::builder_with_provider(provider())
@@ -99,7 +103,7 @@ fn explain(name: &str, error: &io::Error) -> String {
     match cause {
         Some(rustls::Error::InvalidCertificate(_)) => format!(
             "the certificate of `{name}` is not trusted ({error}); put the certificate of its authority into the \
-             site's bundle of trusted certificates"
+             file that `plugins.cafile` in conf/config.ini names"
         ),
         _ => format!("TLS with `{name}` failed: {error}"),
     }

@@ -12,6 +12,7 @@ mod person;
 mod program;
 mod secrets;
 mod server;
+mod tls;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{node, one_shot, op, params, phase, with_option, with_output};
