@@ -49,20 +49,23 @@ impl Collections {
         }
     }
 
-    /// Documents that match, at most `limit` (0: all). `fields` is a projection; `_id` is left out.
+    /// Documents that match, at most `limit` (0: all) and together at most `most` bytes. `fields` is a projection; `_id` is left out.
     pub(crate) async fn find(
         &self,
         collection: &str,
         filter: Document,
         mut fields: Document,
         limit: i64,
+        most: u64,
     ) -> Result<Vec<Document>, MongoError> {
         fields.insert("_id", 0);
         let collection = self.database.collection::<Document>(collection);
         let find = collection.find(filter).projection(fields).limit(limit);
         let mut cursor = self.within(find).await?;
-        let mut found = Vec::new();
+        let (mut found, mut left) = (Vec::new(), most);
         while self.within(cursor.advance()).await? {
+            let length = cursor.current().as_bytes().len() as u64;
+            left = left.checked_sub(length).ok_or(MongoError::TooLong { limit: most })?;
             let document = cursor.deserialize_current();
             found.push(document.map_err(|error| MongoError::of(&self.hosts, &error))?);
         }
@@ -76,7 +79,7 @@ impl Collections {
         filter: Document,
         fields: Document,
     ) -> Result<Option<Document>, MongoError> {
-        Ok(self.find(collection.name(), filter, fields, 1).await?.pop())
+        Ok(self.find(collection.name(), filter, fields, 1, u64::MAX).await?.pop())
     }
 
     /// Deletes all documents that match; how many there were.

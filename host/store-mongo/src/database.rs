@@ -68,21 +68,23 @@ impl Database {
     }
 
     /// At most `limit` documents of a collection that match `condition`, with the members that `projection` names and
-    /// without `_id` (`queryCollectDB`, `spec/job-socket.md` §9.1).
+    /// without `_id` (`queryCollectDB`, `spec/job-socket.md` §9.1). `most` bounds what is read, in bytes of the documents' binary
+    /// form.
     ///
     /// # Errors
-    /// What the server said.
+    /// What the server said, or [`MongoError::TooLong`].
     pub async fn find(
         &self,
         collection: &str,
         condition: &Map<String, Value>,
         projection: Option<&Map<String, Value>>,
         limit: u32,
+        most: u64,
     ) -> Result<Vec<Map<String, Value>>, MongoError> {
         let (collections, name) = (self.collections.clone(), collection.to_owned());
         let filter = document(condition.clone());
         let fields = projection.cloned().map(document).unwrap_or_default();
-        let find = async move { collections.find(&name, filter, fields, i64::from(limit)).await };
+        let find = async move { collections.find(&name, filter, fields, i64::from(limit), most).await };
         let task = self.thread.spawn(find).ok_or_else(stopped)?;
         let found = task.await.map_err(|error| MongoError::failed(self.hosts(), error))??;
         Ok(found.into_iter().map(object).collect())

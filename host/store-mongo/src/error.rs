@@ -39,6 +39,12 @@ pub enum MongoError {
         /// The limit.
         limit: Duration,
     },
+    /// Documents that are longer, together, than was asked for.
+    #[error("the documents found are longer than {limit} bytes")]
+    TooLong {
+        /// The limit, of their binary form.
+        limit: u64,
+    },
     /// A request that failed.
     #[error("MongoDB at {hosts}: {reason}")]
     Failed {

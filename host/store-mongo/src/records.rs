@@ -109,7 +109,7 @@ impl MongoRecords {
         fields: Document,
     ) -> Result<Vec<Document>, MongoError> {
         let collections = self.database.collections.clone();
-        self.ask(async move { collections.find(collection.name(), filter, fields, 0).await })
+        self.ask(async move { collections.find(collection.name(), filter, fields, 0, u64::MAX).await })
     }
 
     fn find_one(&self, key: &Key, fields: Document) -> Result<Option<Document>, MongoError> {

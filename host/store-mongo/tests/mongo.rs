@@ -373,7 +373,7 @@ async fn only_the_right_user_gets_in() {
         settings
     };
     let database = Database::connect(with("app@corp:1", "pä/ss@1")).await.unwrap();
-    assert!(database.find("COLLECT_OS", &Map::new(), None, 10).await.unwrap().is_empty());
+    assert!(database.find("COLLECT_OS", &Map::new(), None, 10, u64::MAX).await.unwrap().is_empty());
     for (name, password) in [("app@corp:1", "hunter2"), ("other", "hunter2"), ("", "")] {
         let error = Database::connect(with(name, password)).await.unwrap_err();
         assert!(matches!(error, MongoError::Denied { .. }), "{error}");
@@ -408,16 +408,20 @@ async fn collected_data_are_found_by_condition_and_projection() {
     let object = |value: Value| value.as_object().unwrap().clone();
     let condition = object(json!({"os.name": "Linux", "cpu": {"$gt": 3}}));
     let projection = object(json!({"host": 1}));
-    let found = database.find("COLLECT_OS", &condition, Some(&projection), 10).await.unwrap();
+    let found = database.find("COLLECT_OS", &condition, Some(&projection), 10, u64::MAX).await.unwrap();
     assert_eq!(found.len(), 10);
     assert_eq!(Value::Object(found[0].clone()), json!({"host": "h4"}));
-    let all = database.find("COLLECT_OS", &object(json!({"host": "h1"})), None, 10).await.unwrap();
+    let all = database.find("COLLECT_OS", &object(json!({"host": "h1"})), None, 10, u64::MAX).await.unwrap();
     assert_eq!(
         Value::Object(all[0].clone()),
         json!({"host": "h1", "os": {"name": "Linux"}, "cpu": 1}),
         "no _id"
     );
-    let error = database.find("COLLECT_OS", &object(json!({"a": {"$foo": 1}})), None, 10).await.unwrap_err();
+    // Nothing is read beyond what is asked for.
+    let everything = database.find("COLLECT_OS", &Map::new(), None, 30, 200).await.unwrap_err();
+    assert!(matches!(everything, MongoError::TooLong { limit: 200 }), "{everything}");
+    let operator = object(json!({"a": {"$foo": 1}}));
+    let error = database.find("COLLECT_OS", &operator, None, 10, u64::MAX).await.unwrap_err();
     assert!(error.to_string().contains("$foo"), "{error}");
 }
 

@@ -159,7 +159,7 @@ struct Collected(Database);
 impl Documents for Collected {
     async fn find(&self, query: &DocumentQuery) -> Result<Vec<Map<String, Value>>, String> {
         let limit = u32::try_from(MAX_DOCUMENTS).unwrap_or(u32::MAX);
-        let found = self.0.find(query.collection(), query.condition(), query.projection(), limit);
+        let found = self.0.find(query.collection(), query.condition(), query.projection(), limit, u64::MAX);
         found.await.map_err(|error| error.to_string())
     }
 }

@@ -6,12 +6,14 @@ use serde_json::{Map, Value};
 /// The document store. Each use was permitted by collection and direction before.
 #[async_trait]
 pub trait DocumentsHost: Send + Sync {
-    /// Documents whose fields have these values; at most `limit`.
+    /// Documents whose fields have these values; at most `limit`, and as JSON at most `most` bytes together. Nothing much longer than
+    /// that is read.
     async fn find(
         &self,
         collection: &str,
         filter: Map<String, Value>,
         limit: u32,
+        most: u64,
     ) -> Result<Vec<Value>, DocumentError>;
 
     /// Replaces the document whose fields have these values, or adds it.
@@ -41,4 +43,9 @@ pub enum DocumentError {
     /// A filter or document it does not take.
     #[error("{0}")]
     Invalid(String),
+    /// What was found is longer than it may be, in bytes.
+    #[error(
+        "the documents found are longer than {0} bytes; ask for fewer with a filter or limit, or raise `response-kib` under [[limits]] in the policy"
+    )]
+    TooLong(u64),
 }

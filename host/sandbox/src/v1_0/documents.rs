@@ -61,16 +61,13 @@ async fn find(
     let filter = object(filter, "filter")?;
     let host = alive(border)?;
     let store = host.documents().ok_or(DocumentError::None)?;
-    let mut found = store.find(collection, filter, limit).await?;
+    let most = border.limits.response;
+    let mut found = store.find(collection, filter, limit, most).await?;
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let texts: Vec<String> = found.iter().map(Value::to_string).collect();
     let bytes: usize = texts.iter().map(String::len).sum();
-    if bytes as u64 > border.limits.response {
-        return Err(DocumentError::Invalid(format!(
-            "the documents found are longer than {} bytes; ask for fewer with a filter or limit, or raise \
-             `response-kib` under [[limits]] in the policy",
-            border.limits.response
-        )));
+    if bytes as u64 > most {
+        return Err(DocumentError::TooLong(most));
     }
     Ok(texts)
 }
@@ -113,6 +110,7 @@ impl From<DocumentError> for documents::DocumentError {
             DocumentError::None => Self::None,
             DocumentError::Unavailable(why) => Self::Unavailable(why),
             DocumentError::Invalid(why) => Self::Invalid(why),
+            error @ DocumentError::TooLong(_) => Self::Invalid(error.to_string()),
         }
     }
 }

@@ -10,6 +10,9 @@ use tokio::sync::OnceCell;
 use crate::config::DbConfig;
 use crate::shared_store;
 
+/// How many times longer than its JSON the binary form of a document may be: a list of digits is, with its positions as names.
+const BINARY_TO_JSON: u64 = 8;
+
 /// A database that the configuration names, and that nothing is connected to before it is needed.
 pub(super) struct OwnDatabase(MongoSettings);
 
@@ -60,12 +63,20 @@ impl DocumentsHost for DatabaseDocuments {
         collection: &str,
         filter: Map<String, Value>,
         limit: u32,
+        most: u64,
     ) -> Result<Vec<Value>, DocumentError> {
         let (database, filter) = (self.database().await?, plain(filter)?);
         let found = match limit {
             // The database takes this for "all".
             0 => Vec::new(),
-            limit => database.find(collection, &filter, None, limit).await.map_err(|error| why(&error))?,
+            limit => {
+                let read = most.saturating_mul(BINARY_TO_JSON);
+                let found = database.find(collection, &filter, None, limit, read).await;
+                found.map_err(|error| match error {
+                    MongoError::TooLong { .. } => DocumentError::TooLong(most),
+                    error => why(&error),
+                })?
+            }
         };
         Ok(found.into_iter().map(Value::Object).collect())
     }
