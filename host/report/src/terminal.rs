@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::Lossy;
+use crate::logfile::visible;
 
 /// One progress bar per running phase where standard error is a terminal; plain lines elsewhere.
 #[derive(Debug)]
@@ -26,12 +27,14 @@ impl Terminal {
         Self { bars, phases: IndexMap::new(), live }
     }
 
+    /// Shows lines. What is in them may come from a tool or a node, so none of it acts on the terminal.
     fn say(&self, text: &str) {
+        let text = shown(text);
         if self.live {
             // A terminal that went away must not end the run.
             let _ = self.bars.println(text);
         } else {
-            write_line(text);
+            write_line(&text);
         }
     }
 
@@ -110,8 +113,27 @@ impl Lossy for Terminal {
     }
 }
 
+/// The lines without escape sequences and with visible control characters.
+fn shown(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    lines.join("\n")
+}
+
 fn write_line(text: &str) {
     use std::io::Write;
     // Standard error that is closed must not end the run.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_acts_on_no_terminal() {
+        assert_eq!(shown("two\nlines\tof text"), "two\nlines\tof text");
+        let shown = shown("a\u{1b}[2Jb\u{1b}]0;title\u{7}c\rd\u{9b}2J");
+        assert_eq!(shown.chars().find(|c| c.is_control()), None, "{shown:?}");
+        assert!(shown.starts_with("abc") && !shown.contains("title"), "{shown:?}");
+    }
 }

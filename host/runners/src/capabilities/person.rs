@@ -90,6 +90,8 @@ impl Person {
                 choices(question),
                 self.pipe.display()
             );
+            // One line: what follows a line break would look like the executor's own words.
+            let text = text.replace(char::is_control, " ");
             self.request(Request::Message { level: Level::Warn, text }).await?;
         }
         Ok(announced)
