@@ -14,6 +14,9 @@ use crate::net::Network;
 use crate::secrets::Secrets;
 use crate::tape::Running;
 
+/// Questions that one call may put to a person. Its time does not run meanwhile, so nothing else would end a tool that asks for ever.
+const QUESTIONS: u64 = 100;
+
 /// Why the host ended a call from inside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HostTrap {
@@ -49,6 +52,7 @@ pub(crate) struct Border {
     only_looks: bool,
     log_left: AtomicU64,
     output_left: AtomicU64,
+    questions_left: AtomicU64,
     sockets: Arc<Counter>,
     files: Arc<Counter>,
 }
@@ -76,6 +80,7 @@ impl Border {
             only_looks,
             log_left: AtomicU64::new(limits.log),
             output_left: AtomicU64::new(limits.output),
+            questions_left: AtomicU64::new(QUESTIONS),
             sockets: Counter::new(LimitName::Sockets, limits.sockets),
             files: Counter::new(LimitName::Files, limits.files),
         }
@@ -142,6 +147,11 @@ impl Border {
             return Ok(());
         }
         Err(HostTrap::Limit(LimitReached { name: LimitName::Output, value: self.limits.output }))
+    }
+
+    /// One more question to a person. False when the call has asked often enough.
+    pub(crate) fn question(&self) -> bool {
+        spend(&self.questions_left, 1)
     }
 
     /// One more open socket, until the permit is dropped.

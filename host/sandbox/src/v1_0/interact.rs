@@ -10,9 +10,14 @@ use crate::border::Border;
 use crate::host::{Answer, InteractError, Question, QuestionKind};
 use crate::state::CallState;
 
+/// The longest question, in bytes: heading, text, choices and role together. It stands in a form, and in the status of its node.
+const LONGEST_QUESTION: usize = 64 << 10;
+
 impl wit::Host for CallState {
     async fn ask(&mut self, question: wit::Question) -> Result<Result<wit::Answer, wit::InteractError>> {
         let border = self.enter()?;
+        // It stands in the node's log, as what the tool says does.
+        border.spend_log(size(&question))?;
         let asked = border.asked("interact.ask", &(&question,))?;
         let act = async { ask(&border, question).await.map(wit_answer).map_err(wit_error) };
         Ok(asked.answers(act).await?)
@@ -34,6 +39,14 @@ async fn ask(border: &Border, asked: wit::Question) -> Result<Answer, InteractEr
             "a question of the kind `input` has no choices, and every other has at least one".into(),
         ));
     }
+    if size(&asked) > LONGEST_QUESTION {
+        return Err(InteractError::Invalid(format!("a question has at most {LONGEST_QUESTION} bytes")));
+    }
+    if !border.question() {
+        return Err(InteractError::Invalid(
+            "the call has asked often enough: no more questions are put".into(),
+        ));
+    }
     let timeout = (asked.timeout_ms != 0).then(|| Duration::from_millis(asked.timeout_ms));
     let question = Question {
         kind,
@@ -48,6 +61,12 @@ async fn ask(border: &Border, asked: wit::Question) -> Result<Answer, InteractEr
         host.person().ok_or_else(|| InteractError::Unavailable("nobody can be asked here".into()))?;
     let _paused = border.clock.pause();
     person.ask(question).await
+}
+
+fn size(question: &wit::Question) -> usize {
+    let texts =
+        [&question.title, &question.message].into_iter().chain(&question.choices).chain(&question.role);
+    texts.map(String::len).fold(0, usize::saturating_add)
 }
 
 fn wit_answer(answer: Answer) -> wit::Answer {

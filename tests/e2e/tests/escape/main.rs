@@ -5,14 +5,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod components;
+mod documents;
 mod files;
 mod limits;
 mod loading;
+mod locks;
 mod logs;
 mod name_server;
 mod network;
 mod origin;
 mod peers;
+mod programs;
+mod questions;
 mod secrets;
+mod server_calls;
 mod suite;
 mod table;

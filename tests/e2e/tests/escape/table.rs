@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::suite::Row;
-use crate::{files, limits, loading, logs, network, origin, secrets};
+use crate::{
+    documents, files, limits, loading, locks, logs, network, origin, programs, questions, secrets,
+    server_calls,
+};
 
 const DOCUMENT: &str = "docs/security.md";
 const BEGIN: &str = "<!-- escape-suite:begin -->\n";
@@ -18,11 +21,17 @@ struct Group {
 
 impl Group {
     fn new<P>(title: &'static str, rows: &[Row<P>]) -> Self {
+        Self { title, lines: Vec::new() }.and(rows)
+    }
+
+    /// The same with more rows.
+    fn and<P>(mut self, rows: &[Row<P>]) -> Self {
         let line = |row: &Row<P>| {
             let says = if row.says.is_empty() { String::new() } else { shown(row.says) };
             format!("| {} | {} | {says} |", row.trick, row.fate.text())
         };
-        Self { title, lines: rows.iter().map(line).collect() }
+        self.lines.extend(rows.iter().map(line));
+        self
     }
 }
 
@@ -37,6 +46,11 @@ fn groups() -> Vec<Group> {
         Group::new("Files", files::ROWS),
         Group::new("Network", network::ROWS),
         Group::new("Time, memory and the border", limits::ROWS),
+        Group::new("Server calls", server_calls::ROWS),
+        Group::new("Documents", documents::ROWS),
+        Group::new("Locks", locks::ROWS).and(locks::WAITING),
+        Group::new("Programs of the runner", programs::ROWS).and(programs::ENDLESS),
+        Group::new("Questions", questions::ROWS),
         Group::new("Secrets", secrets::ROWS),
         Group::new("Logs and outputs", logs::ROWS),
         Group::new("Files that are no tools", loading::ROWS),
