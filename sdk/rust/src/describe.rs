@@ -27,3 +27,12 @@ pub const fn join<const N: usize>(pieces: &[&str]) -> [u8; N] {
     }
     joined
 }
+
+/// Joined pieces as the text that they are.
+pub const fn text(joined: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(joined) {
+        Ok(text) => text,
+        // Pieces of text make no bytes that are none.
+        Err(_) => "",
+    }
+}

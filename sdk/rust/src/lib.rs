@@ -76,7 +76,7 @@ pub mod target;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-pub use autoexec_sdk_derive::{Choice, Options, Outputs};
+pub use autoexec_sdk_derive::{Choice, OptionGroup, Options, Outputs};
 pub use call::{Call, Change, Checkable, Effect, Outcome, Probeable, Tool, ToolResult};
 pub use failure::{Failure, FailureContext, FailureKind, HostError, Reason};
 

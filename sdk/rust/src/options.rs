@@ -29,6 +29,30 @@
 //! `textarea`, `password`, `node`, …), `choices = "a, b=Text of b"` for a text with a list, `required`, `validate`. An option
 //! without a default whose type is not `Option` is required.
 //!
+//! Options that several tools have in common are a struct of their own, which takes their place as one field. They are described where
+//! that field stands:
+//!
+//! ```
+//! use autoexec_sdk::{OptionGroup, Options, options::Secret};
+//!
+//! #[derive(OptionGroup)]
+//! pub struct Account {
+//!     /// Name of the account
+//!     user: String,
+//!     /// Its password
+//!     password: Secret,
+//! }
+//!
+//! #[derive(Options)]
+//! struct Options {
+//!     /// Name of the database
+//!     database: String,
+//!     #[option(flatten)]
+//!     account: Account,
+//! }
+//! # fn main() {}
+//! ```
+//!
 //! The functions below are for options read with serde's `#[serde(deserialize_with = "…")]` instead.
 
 use std::fmt::Display;
@@ -66,6 +90,16 @@ impl<T: DeserializeOwned> OptionSet for T {
     }
 }
 
+/// Options that several tools have in common. Derive it with `#[derive(OptionGroup)]`; a field of the type, marked with
+/// `#[option(flatten)]`, stands for all of them.
+pub trait OptionGroup: Sized {
+    /// Their descriptions: members of a JSON list.
+    const MEMBERS: &'static str;
+
+    /// Takes them out of what the job has set.
+    fn take_from(given: &mut Given) -> Result<Self, Failure>;
+}
+
 /// The options that a job has set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given(Map<String, Value>);
@@ -86,6 +120,12 @@ impl Given {
             Some(value) => T::read(&value).map_err(|why| unusable(&why)),
             None => T::absent().ok_or_else(|| unusable("it is missing")),
         }
+    }
+
+    /// Takes those of a group out and reads them.
+    #[doc(hidden)]
+    pub fn group<T: OptionGroup>(&mut self) -> Result<T, Failure> {
+        T::take_from(self)
     }
 
     /// Says what nobody took: an option of an older version of the tool, or a misspelt one.
@@ -387,6 +427,65 @@ mod tests {
              "dataSource": {"dataList": [{"text": "Small", "value": "s"}, {"text": "Large", "value": "l"}]}},
         ]);
         assert_eq!(described, expected);
+    }
+
+    #[derive(Debug, PartialEq, crate::OptionGroup)]
+    struct Account {
+        /// Name of the account
+        user: String,
+        #[option(flatten)]
+        proof: Proof,
+    }
+
+    #[derive(Debug, PartialEq, crate::OptionGroup)]
+    struct Proof {
+        /// Password of the account
+        #[option(name = "pass")]
+        password: Option<Secret>,
+    }
+
+    #[derive(Debug, PartialEq, crate::Options)]
+    struct Grouped {
+        /// First
+        first: String,
+        #[option(flatten)]
+        account: Account,
+        /// Last
+        #[option(default = 7)]
+        last: u8,
+    }
+
+    #[test]
+    fn the_options_of_a_group_are_read_and_described_where_it_stands() {
+        let Value::Object(given) =
+            serde_json::json!({"last": "8", "pass": "ref", "user": "me", "first": "f"})
+        else {
+            panic!("not an object")
+        };
+        let read: Grouped = OptionSet::read_all(Given::new(given)).unwrap();
+        let proof = Proof { password: Some(Secret("ref".into())) };
+        let account = Account { user: "me".into(), proof };
+        assert_eq!(read, Grouped { first: "f".into(), account, last: 8 });
+        let described: Vec<Value> = serde_json::from_str(&Grouped::describe()).unwrap();
+        let names: Vec<&str> = described.iter().filter_map(|option| option["opt"].as_str()).collect();
+        assert_eq!(names, ["first", "user", "pass", "last"]);
+        assert_eq!(
+            (&described[1]["help"], &described[2]["type"]),
+            (&"Name of the account".into(), &"password".into())
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_option_of_a_group_and_what_is_left_over_are_said_as_ever() {
+        let host = crate::testing::Host::new();
+        let read = |given: Value| {
+            let Value::Object(given) = given else { panic!("not an object") };
+            <Grouped as OptionSet>::read_all(Given::new(given))
+        };
+        let failure = read(serde_json::json!({"first": "f"})).unwrap_err();
+        assert_eq!(failure.message(), "option `user`: it is missing");
+        read(serde_json::json!({"first": "f", "user": "me", "account": "me"})).unwrap();
+        assert_eq!(host.lines(), ["option `account` is not known and was not used"]);
     }
 
     #[test]

@@ -1,40 +1,21 @@
 //! Tool `cmdbcollect/f5collector`: inventories an F5 load balancer by SNMP (spec/tools-behaviour/10-snmp-devices.md).
 
-use std::time::Duration;
-
-use autoexec_sdk::options::Secret;
 use autoexec_sdk::{Call, Options, Outcome, Outputs, Tool, ToolResult, job, log, output::Outputs as _};
 use serde_json::Value;
-use snmp_device::{Access, AuthProtocol, Device, PrivProtocol};
+use snmp_device::{Access, Asking, Device, Version3};
 
 mod servers;
 
 /// What a job may set.
 #[derive(Debug, Options)]
 pub struct Options {
-    /// Community of SNMP version 2c, where the node has no password
-    #[option(default = "public")]
-    community: Secret,
-    /// Seconds to wait for one answer
-    #[option(default = 10, required = true)]
-    timeout: Duration,
+    #[option(flatten)]
+    asking: Asking,
     /// Show the records
     #[option(choices = "0=No, 1=Yes", default = "0", required = true)]
     verbose: bool,
-    /// User of SNMP version 3; with it the community is not used
-    user: Option<String>,
-    /// How messages of version 3 are signed
-    #[option(name = "authProtocol", label = "Signature", default = "sha")]
-    auth_protocol: AuthProtocol,
-    /// Passphrase for the signature
-    #[option(name = "authPassword", label = "Signature passphrase")]
-    auth_password: Option<Secret>,
-    /// How messages of version 3 are encrypted
-    #[option(name = "privProtocol", label = "Encryption", default = "aes")]
-    priv_protocol: PrivProtocol,
-    /// Passphrase for the encryption
-    #[option(name = "privPassword", label = "Encryption passphrase")]
-    priv_password: Option<Secret>,
+    #[option(flatten)]
+    version_3: Version3,
 }
 
 /// What it puts out.
@@ -53,15 +34,7 @@ impl Tool for F5Collector {
     fn run(call: Call<Options>) -> ToolResult {
         let options = call.options;
         let node = job::node();
-        let access = Access {
-            community: options.community,
-            user: options.user,
-            auth_protocol: options.auth_protocol,
-            auth_password: options.auth_password,
-            priv_protocol: options.priv_protocol,
-            priv_password: options.priv_password,
-            timeout: options.timeout,
-        };
+        let access = Access { asking: options.asking, version_3: options.version_3 };
         let device = Device::new(access.agent(&node)?);
         let found = load_balancer::Device {
             product: "F5",

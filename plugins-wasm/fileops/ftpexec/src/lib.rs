@@ -3,10 +3,10 @@
 
 use autoexec_sdk::job::{self, Node};
 use autoexec_sdk::{
-    Call, Change, Checkable, Choice, Failure, FailureContext as _, Options, Outcome, Tool, ToolResult,
-    filesystem, log, secret,
+    Call, Change, Checkable, Failure, FailureContext as _, Options, Outcome, Tool, ToolResult, filesystem,
+    log, secret,
 };
-use file_transfer::{base_name, checked, existing_directory, join};
+use file_transfer::{Direction, base_name, checked, existing_directory, join};
 use ftp_client::{Account, Client, fetched_name};
 
 /// The usual port of FTP.
@@ -27,13 +27,6 @@ pub struct Options {
     /// Directory that gets them
     #[option(label = "Destination")]
     dest: String,
-}
-
-/// Which way files go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
-enum Direction {
-    Pull,
-    Push,
 }
 
 /// One copy: a path of the runner and one of the node.
@@ -88,10 +81,7 @@ impl Tool for FtpExec {
         if options.verbose {
             log::info(format_args!("{} path(s) to copy.", copies.len()));
         }
-        let direction = match options.direction {
-            Direction::Pull => "pull",
-            Direction::Push => "push",
-        };
+        let direction = options.direction.value();
         for Copy { local, remote } in copies {
             match options.direction {
                 Direction::Pull => ftp_client::download(&mut client, &remote, &local)?,

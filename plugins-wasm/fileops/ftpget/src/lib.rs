@@ -1,13 +1,12 @@
 //! Tool `fileops/ftpget`: downloads a file or directory tree from an FTP server to the runner
 //! (spec/tools-behaviour/04-file-transfer.md).
 
-use autoexec_sdk::options::Secret;
 use autoexec_sdk::{
     Call, Change, Checkable, Failure, Options, Outcome, Outputs, Tool, ToolResult, filesystem,
     output::Outputs as _,
 };
 use file_transfer::existing_directory;
-use ftp_client::{Account, Address, Client, fetched_name};
+use ftp_client::{AccountOptions, Address, Client, fetched_name};
 
 /// What a job may set.
 #[derive(Debug, Options)]
@@ -18,11 +17,8 @@ pub struct Options {
     /// Directory of the runner, which must be there
     #[option(label = "Directory")]
     dir: String,
-    /// User name; anonymous without it
-    user: Option<String>,
-    /// Password
-    #[option(label = "Password")]
-    pass: Option<Secret>,
+    #[option(flatten)]
+    account: AccountOptions,
 }
 
 /// What it puts out.
@@ -51,7 +47,7 @@ impl Tool for FtpGet {
     fn run(call: Call<Options>) -> ToolResult {
         let options = call.options;
         let (address, local) = places(&options)?;
-        let account = Account::of_options(options.user.as_deref(), options.pass.is_some())?;
+        let account = options.account.account()?;
         let mut client = Client::log_in(&address.host, address.port, &account)?;
         let moved = ftp_client::download(&mut client, &address.path, &local)?;
         client.quit();

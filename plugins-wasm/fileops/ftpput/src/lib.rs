@@ -1,13 +1,12 @@
 //! Tool `fileops/ftpput`: uploads a file or directory tree of the runner to an FTP server
 //! (spec/tools-behaviour/04-file-transfer.md).
 
-use autoexec_sdk::options::Secret;
 use autoexec_sdk::{
     Call, Change, Checkable, Failure, Options, Outcome, Outputs, Tool, ToolResult, filesystem,
     output::Outputs as _,
 };
 use file_transfer::{base_name, checked, join};
-use ftp_client::{Account, Address, Client};
+use ftp_client::{AccountOptions, Address, Client};
 
 /// What a job may set.
 #[derive(Debug, Options)]
@@ -18,11 +17,8 @@ pub struct Options {
     /// File or directory of the runner
     #[option(label = "File or directory")]
     dir: String,
-    /// User name; anonymous without it
-    user: Option<String>,
-    /// Password
-    #[option(label = "Password")]
-    pass: Option<Secret>,
+    #[option(flatten)]
+    account: AccountOptions,
 }
 
 /// What it puts out.
@@ -71,7 +67,7 @@ impl Tool for FtpPut {
     fn run(call: Call<Options>) -> ToolResult {
         let options = call.options;
         let upload = Upload::of(&options)?;
-        let account = Account::of_options(options.user.as_deref(), options.pass.is_some())?;
+        let account = options.account.account()?;
         let mut client = Client::log_in(&upload.address.host, upload.address.port, &account)?;
         let moved = ftp_client::upload(&mut client, &upload.local, &upload.path())?;
         client.quit();

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use autoexec_sdk::filesystem::{self, Entry, FileError};
-use autoexec_sdk::options::Secret;
 use autoexec_sdk::{
     Call, Change, Checkable, Failure, HostError, Options, Outcome, Outputs, Tool, ToolResult, http, log,
-    output::Outputs as _, secret,
+    output::Outputs as _,
 };
-use file_transfer::{Progress, base_name, existing_directory, join};
+use file_transfer::{BasicAccount, Progress, base_name, existing_directory, join};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 
@@ -28,11 +27,8 @@ pub struct Options {
     /// Directory of the runner, which must be there
     #[option(label = "Directory")]
     dir: String,
-    /// User name for HTTP Basic
-    user: Option<String>,
-    /// Password for HTTP Basic
-    #[option(label = "Password")]
-    pass: Option<Secret>,
+    #[option(flatten)]
+    account: BasicAccount,
 }
 
 /// What it puts out.
@@ -67,14 +63,7 @@ impl Download {
             Err(HostError { reason: FileError::NotFound, .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let authorization = match (&options.user, &options.pass) {
-            (Some(user), Some(_)) => Some(secret::basic_authorization(user, "option:pass")?),
-            (Some(_), None) => {
-                let message = "`user` is given without a password: set `pass` too";
-                return Err(Failure::invalid_option("pass", message));
-            }
-            (None, _) => None,
-        };
+        let authorization = options.account.authorization()?;
         Ok(Self { url, path, present, authorization })
     }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use autoexec_sdk::options::Secret;
 use autoexec_sdk::{
     Call, Change, Checkable, Failure, Options, Outcome, Outputs, Tool, ToolResult, filesystem, http,
-    output::Outputs as _, random, secret,
+    output::Outputs as _, random,
 };
-use file_transfer::{Progress, base_name, checked};
+use file_transfer::{BasicAccount, Progress, base_name, checked};
 
 /// Longest time for sending all of it and getting the answer.
 const TIMEOUT: Duration = Duration::from_hours(1);
@@ -27,11 +26,8 @@ pub struct Options {
     /// Path of the file on the runner
     #[option(label = "File")]
     dir: String,
-    /// User name for HTTP Basic
-    user: Option<String>,
-    /// Password for HTTP Basic
-    #[option(label = "Password")]
-    pass: Option<Secret>,
+    #[option(flatten)]
+    account: BasicAccount,
 }
 
 /// What it puts out.
@@ -91,16 +87,8 @@ impl Tool for HttpPut {
             .follow_redirects(REDIRECTS)
             .header("content-type", format!("multipart/form-data; boundary={boundary}"))
             .body_pieces(length, pieces);
-        match (&options.user, &options.pass) {
-            (Some(user), Some(_)) => {
-                let authorization = secret::basic_authorization(user, "option:pass")?;
-                request = request.header("authorization", authorization);
-            }
-            (Some(_), None) => {
-                let message = "`user` is given without a password: set `pass` too";
-                return Err(Failure::invalid_option("pass", message));
-            }
-            (None, _) => {}
+        if let Some(authorization) = options.account.authorization()? {
+            request = request.header("authorization", authorization);
         }
         let answer = request.send()?.require_success()?.text(MOST_ANSWER)?;
         Uploaded { upload_response: answer }.put();

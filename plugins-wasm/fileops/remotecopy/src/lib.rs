@@ -2,10 +2,9 @@
 //! connection (spec/tools-behaviour/04-file-transfer.md).
 
 use autoexec_sdk::{
-    Call, Change, Checkable, Choice, Failure, FailureContext as _, Options, Outcome, Tool, ToolResult, job,
-    log,
+    Call, Change, Checkable, Failure, FailureContext as _, Options, Outcome, Tool, ToolResult, job, log,
 };
-use file_transfer::Copy;
+use file_transfer::{Copy, Direction};
 
 /// What a job may set.
 #[derive(Debug, Options)]
@@ -34,13 +33,6 @@ pub struct Options {
     cpifexists: bool,
 }
 
-/// Which way files go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
-enum Direction {
-    Pull,
-    Push,
-}
-
 struct RemoteCopy;
 
 impl RemoteCopy {
@@ -52,10 +44,7 @@ impl RemoteCopy {
         }
         let sources = options.src.split(',').map(str::trim).filter(|source| !source.is_empty());
         Ok(Copy {
-            direction: match options.direction {
-                Direction::Pull => file_transfer::Direction::Pull,
-                Direction::Push => file_transfer::Direction::Push,
-            },
+            direction: options.direction,
             sources: sources.map(str::to_owned).collect(),
             destination: options.dest.clone(),
             keeps_times: !options.np,
@@ -64,11 +53,7 @@ impl RemoteCopy {
     }
 
     fn shown(options: &Options) -> String {
-        let direction = match options.direction {
-            Direction::Pull => "pull",
-            Direction::Push => "push",
-        };
-        format!("remotecopy --{direction} {} {}", options.src, options.dest)
+        format!("remotecopy --{} {} {}", options.direction.value(), options.src, options.dest)
     }
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use autoexec_sdk::filesystem::{self, FileError};
 use autoexec_sdk::{
-    Call, Choice, Failure, HostError, Options, Outcome, Outputs, Tool, ToolResult, job, log,
-    output::Outputs as _,
+    Call, Failure, HostError, Options, Outcome, Outputs, Tool, ToolResult, job, log, output::Outputs as _,
 };
-use network_device::{Device, Login, Protocol, USUAL_REFUSALS, refusal};
+use network_device::{Device, ExitCommand, Login, Protocol, USUAL_REFUSALS, refusal};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -44,13 +43,6 @@ pub struct Options {
     archive: Option<String>,
 }
 
-/// The command that ends a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
-enum ExitCommand {
-    Exit,
-    Quit,
-}
-
 /// What it puts out.
 #[derive(Debug, Outputs)]
 struct Saved {
@@ -74,11 +66,7 @@ impl Tool for NetDevBackup {
         let node = job::node();
         let name = file_name(&node.host);
         let login = Login { node, protocol: options.protocol, timeout: options.timeout };
-        let exit = match options.exit_command {
-            ExitCommand::Exit => "exit",
-            ExitCommand::Quit => "quit",
-        };
-        let configuration = read(&login, options.vendor, exit)?;
+        let configuration = read(&login, options.vendor, options.exit_command)?;
         if options.verbose {
             log::plain(&configuration);
         }
@@ -103,7 +91,7 @@ impl Tool for NetDevBackup {
 }
 
 /// Asks the device for its configuration, and makes sure that it is whole.
-fn read(login: &Login, vendor: Vendor, exit: &str) -> Result<String, Failure> {
+fn read(login: &Login, vendor: Vendor, exit: ExitCommand) -> Result<String, Failure> {
     let mut device = Device::log_in(login)?;
     let commands = vendor.commands();
     let said = device.command(commands.paging)?;

@@ -2,18 +2,20 @@
 
 use autoexec_sdk::filesystem::{self, FileError};
 use autoexec_sdk::target::{self, TargetError, Times};
-use autoexec_sdk::{Change, Failure, HostError, log};
+use autoexec_sdk::{Change, Choice, Failure, HostError, log};
 
 use crate::paths::{base_name, checked, join};
 use crate::wildcard::{has_wildcard, matches};
 
 /// Which way files go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
 pub enum Direction {
-    /// From the runner to the node.
-    Push,
     /// From the node to the runner.
+    #[choice(label = "Pull")]
     Pull,
+    /// From the runner to the node.
+    #[choice(label = "Push")]
+    Push,
 }
 
 /// Several copies to one place.

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use autoexec_sdk::connection::Stream;
-use autoexec_sdk::{Failure, FailureKind, log, secret};
+use autoexec_sdk::options::Secret;
+use autoexec_sdk::{Failure, FailureKind, OptionGroup, log, secret};
 
 use crate::listing::{Item, Listing};
 
@@ -27,16 +28,28 @@ pub struct Account {
 }
 
 impl Account {
-    /// The user of the option `user` with the password of the option `pass`; anybody where there is no user.
-    pub fn of_options(user: Option<&str>, has_password: bool) -> Result<Self, Failure> {
-        let Some(user) = user else { return Ok(Self::anonymous()) };
-        let password = if has_password { secret::reference("option:pass")? } else { String::new() };
-        Ok(Self { user: user.to_owned(), password })
-    }
-
     /// Who needs no password.
     pub fn anonymous() -> Self {
         Self { user: "anonymous".into(), password: "anonymous@".into() }
+    }
+}
+
+/// Who logs in, as the options of a tool say it.
+#[derive(Debug, OptionGroup)]
+pub struct AccountOptions {
+    /// User name; anonymous without it
+    user: Option<String>,
+    /// Password
+    #[option(label = "Password")]
+    pass: Option<Secret>,
+}
+
+impl AccountOptions {
+    /// The account; anybody where there is no user.
+    pub fn account(&self) -> Result<Account, Failure> {
+        let Some(user) = self.user.clone() else { return Ok(Account::anonymous()) };
+        let password = if self.pass.is_some() { secret::reference("option:pass")? } else { String::new() };
+        Ok(Account { user, password })
     }
 }
 

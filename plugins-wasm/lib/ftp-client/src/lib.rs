@@ -7,6 +7,6 @@ mod listing;
 mod tree;
 
 pub use address::Address;
-pub use client::{Account, Client};
+pub use client::{Account, AccountOptions, Client};
 pub use listing::{Item, Listing};
 pub use tree::{Transfer, download, fetched_name, upload};

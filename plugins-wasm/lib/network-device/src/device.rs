@@ -30,6 +30,17 @@ pub enum Protocol {
     Telnet,
 }
 
+/// The command that ends a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum ExitCommand {
+    /// As most devices have it.
+    #[choice(label = "Exit")]
+    Exit,
+    /// As Comware and VRP have it.
+    #[choice(label = "Quit")]
+    Quit,
+}
+
 /// How to log in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Login {
@@ -101,8 +112,8 @@ impl Device {
     }
 
     /// Leaves the device. It ends the session in its own time; what it says then matters to nobody.
-    pub fn leave(mut self, command: &str) {
-        let _ = self.dialogue.send_line(command);
+    pub fn leave(mut self, command: ExitCommand) {
+        let _ = self.dialogue.send_line(command.value());
     }
 }
 
@@ -193,7 +204,7 @@ mod tests {
         host.target().session(script);
         let mut device = Device::log_in(&login(Protocol::Ssh)).unwrap();
         assert_eq!(device.command("show clock").unwrap(), "fake>\nmore text\n");
-        device.leave("exit");
+        device.leave(ExitCommand::Exit);
         assert_eq!(host.log_lines(), ["INFO: Login admin@sw1:2300 success."]);
     }
 

@@ -5,5 +5,5 @@ mod device;
 mod refusals;
 mod telnet;
 
-pub use device::{Device, Login, Protocol};
+pub use device::{Device, ExitCommand, Login, Protocol};
 pub use refusals::{USUAL_REFUSALS, refusal};

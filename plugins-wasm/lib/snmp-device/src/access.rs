@@ -4,7 +4,7 @@ use autoexec_sdk::job::Node;
 use autoexec_sdk::options::Secret;
 use autoexec_sdk::secret::{self, SecretError};
 use autoexec_sdk::snmp::{Agent, Authentication, Credentials, Privacy, User};
-use autoexec_sdk::{Choice, Failure, HostError, log};
+use autoexec_sdk::{Choice, Failure, HostError, OptionGroup, log};
 
 /// The usual port of SNMP.
 const PORT: u16 = 161;
@@ -41,29 +41,49 @@ pub enum PrivProtocol {
     Aes256,
 }
 
-/// Who asks, as options of a tool say it.
+/// What every collector is told first.
+#[derive(Debug, Clone, OptionGroup)]
+pub struct Asking {
+    /// Community of SNMP version 2c, where the node has no password
+    #[option(default = "public")]
+    pub community: Secret,
+    /// Seconds to wait for one answer
+    #[option(default = 10, required = true)]
+    pub timeout: Duration,
+}
+
+/// What every collector is told last: who asks by version 3.
+#[derive(Debug, Clone, OptionGroup)]
+pub struct Version3 {
+    /// User of SNMP version 3; with it the community is not used
+    pub user: Option<String>,
+    /// How messages of version 3 are signed
+    #[option(name = "authProtocol", label = "Signature", default = "sha")]
+    pub auth_protocol: AuthProtocol,
+    /// Passphrase for the signature
+    #[option(name = "authPassword", label = "Signature passphrase")]
+    pub auth_password: Option<Secret>,
+    /// How messages of version 3 are encrypted
+    #[option(name = "privProtocol", label = "Encryption", default = "aes")]
+    pub priv_protocol: PrivProtocol,
+    /// Passphrase for the encryption
+    #[option(name = "privPassword", label = "Encryption passphrase")]
+    pub priv_password: Option<Secret>,
+}
+
+/// Who asks, as the options of a collector say it.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Community of version 2c, where the node has no password.
-    pub community: Secret,
-    /// User of version 3; with it the community is not used.
-    pub user: Option<String>,
-    /// How messages are signed.
-    pub auth_protocol: AuthProtocol,
-    /// Passphrase for it.
-    pub auth_password: Option<Secret>,
-    /// How messages are encrypted.
-    pub priv_protocol: PrivProtocol,
-    /// Passphrase for it.
-    pub priv_password: Option<Secret>,
-    /// The longest wait for one answer.
-    pub timeout: Duration,
+    /// Community and time limit.
+    pub asking: Asking,
+    /// User of version 3, where there is one.
+    pub version_3: Version3,
 }
 
 impl Access {
     /// The agent of the node. The community is the node's password where it has one.
     pub fn agent(&self, node: &Node) -> Result<Agent, Failure> {
-        let credentials = match &self.user {
+        let credentials = match &self.version_3.user {
             Some(name) => Credentials::V3(self.user_named(name)?),
             None => Credentials::V2c(self.community()?),
         };
@@ -73,7 +93,7 @@ impl Access {
     /// The agent of the node as it speaks for one virtual network: a community of its own, `<community>@<network>`. Version 3
     /// has no such thing.
     pub fn network_agent(&self, node: &Node, network: &str) -> Result<Option<Agent>, Failure> {
-        if self.user.is_some() {
+        if self.version_3.user.is_some() {
             return Ok(None);
         }
         let community = format!("{}@{network}", self.community()?);
@@ -83,24 +103,27 @@ impl Access {
     fn agent_of(&self, node: &Node, credentials: Credentials) -> Agent {
         let own = (node.protocol == "snmp").then_some(node.protocol_port).flatten();
         let port = own.filter(|port| *port != 0).unwrap_or(PORT);
-        Agent::new(&node.host, credentials).port(port).timeout(self.timeout).retries(RETRIES)
+        Agent::new(&node.host, credentials).port(port).timeout(self.asking.timeout).retries(RETRIES)
     }
 
     fn community(&self) -> Result<String, Failure> {
         match secret::reference("node") {
             Ok(reference) => Ok(reference),
-            Err(HostError { reason: SecretError::NotFound, .. }) => Ok(self.community.reference().to_owned()),
+            Err(HostError { reason: SecretError::NotFound, .. }) => {
+                Ok(self.asking.community.reference().to_owned())
+            }
             Err(HostError { reason: SecretError::Denied(why), .. }) => {
                 log::warn(format_args!("The node's password may not be used as community: {why}"));
-                Ok(self.community.reference().to_owned())
+                Ok(self.asking.community.reference().to_owned())
             }
             Err(error) => Err(error.into()),
         }
     }
 
     fn user_named(&self, name: &str) -> Result<User, Failure> {
-        let authentication = self.auth_password.as_ref().map(|passphrase| {
-            let protocol = match self.auth_protocol {
+        let options = &self.version_3;
+        let authentication = options.auth_password.as_ref().map(|passphrase| {
+            let protocol = match options.auth_protocol {
                 AuthProtocol::Sha => Authentication::Sha1,
                 AuthProtocol::Md5 => Authentication::Md5,
                 AuthProtocol::Sha224 => Authentication::Sha224,
@@ -110,8 +133,8 @@ impl Access {
             };
             (protocol, passphrase.reference().to_owned())
         });
-        let privacy = self.priv_password.as_ref().map(|passphrase| {
-            let protocol = match self.priv_protocol {
+        let privacy = options.priv_password.as_ref().map(|passphrase| {
+            let protocol = match options.priv_protocol {
                 PrivProtocol::Aes => Privacy::Aes128,
                 PrivProtocol::Des => Privacy::Des,
                 PrivProtocol::Aes192 => Privacy::Aes192,
@@ -139,15 +162,14 @@ mod tests {
     }
 
     fn access() -> Access {
-        Access {
-            community: secret("public"),
+        let version_3 = Version3 {
             user: None,
             auth_protocol: AuthProtocol::Sha256,
             auth_password: None,
             priv_protocol: PrivProtocol::Aes,
             priv_password: None,
-            timeout: Duration::from_secs(10),
-        }
+        };
+        Access { asking: Asking { community: secret("public"), timeout: Duration::from_secs(10) }, version_3 }
     }
 
     #[test]
@@ -171,20 +193,19 @@ mod tests {
     fn a_user_of_version_3() {
         let host = Host::new();
         let node = autoexec_sdk::job::node();
-        let user = Access {
-            user: Some("monitor".into()),
-            auth_password: Some(secret("a")),
-            priv_password: Some(secret("p")),
-            ..access()
-        };
+        let mut user = access();
+        user.version_3.user = Some("monitor".into());
+        user.version_3.auth_password = Some(secret("a"));
+        user.version_3.priv_password = Some(secret("p"));
         let expected = User {
             name: "monitor".into(),
             authentication: Some((Authentication::Sha256, "a".into())),
             privacy: Some((Privacy::Aes128, "p".into())),
         };
         let agent = Agent::new(&node.host, Credentials::V3(expected)).timeout(Duration::from_secs(10));
-        assert_eq!(user.clone().agent(&node).unwrap(), agent);
-        assert!(Access { auth_password: None, ..user }.agent(&node).is_err());
+        assert_eq!(user.agent(&node).unwrap(), agent);
+        user.version_3.auth_password = None;
+        assert!(user.agent(&node).is_err());
         drop(host);
     }
 }

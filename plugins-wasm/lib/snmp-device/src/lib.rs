@@ -7,7 +7,7 @@ mod brand;
 mod form;
 mod interfaces;
 
-pub use access::{Access, AuthProtocol, PrivProtocol};
+pub use access::{Access, Asking, AuthProtocol, PrivProtocol, Version3};
 pub use ask::{Cell, Device, Scalar};
 pub use brand::Brand;
 pub use form::{Form, mac_of_index, megabits, uptime};

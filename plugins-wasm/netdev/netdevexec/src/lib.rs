@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use autoexec_sdk::options::Lines;
 use autoexec_sdk::{
-    Call, Change, Checkable, Choice, Failure, Options, Outcome, Outputs, Tool, ToolResult, job, log,
+    Call, Change, Checkable, Failure, Options, Outcome, Outputs, Tool, ToolResult, job, log,
     output::Outputs as _,
 };
-use network_device::{Device, Login, Protocol, USUAL_REFUSALS, refusal};
+use network_device::{Device, ExitCommand, Login, Protocol, USUAL_REFUSALS, refusal};
 use serde_json::{Value, json};
 
 /// What a job may set.
@@ -37,13 +37,6 @@ pub struct Options {
     /// Begins of lines by which the device refuses a command, beside the usual ones
     #[option(name = "errorPatterns", label = "Error texts")]
     error_patterns: Option<Lines>,
-}
-
-/// The command that ends a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
-enum ExitCommand {
-    Exit,
-    Quit,
 }
 
 /// What it puts out.
@@ -103,10 +96,7 @@ impl Tool for NetDevExec {
         }
         let left = commands.len() - done.len();
         Transcript { commands: done }.put();
-        device.leave(match options.exit_command {
-            ExitCommand::Exit => "exit",
-            ExitCommand::Quit => "quit",
-        });
+        device.leave(options.exit_command);
         if let Some((line, error)) = refused {
             let message = format!(
                 "the device refused `{line}`: {error}; {left} command(s) after it were not typed \

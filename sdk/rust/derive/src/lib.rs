@@ -18,6 +18,12 @@ pub fn options(input: TokenStream) -> TokenStream {
     expand(&parse_macro_input!(input as DeriveInput), options::derive)
 }
 
+/// Reads options that several tools have in common, for a field with `#[option(flatten)]`.
+#[proc_macro_derive(OptionGroup, attributes(option))]
+pub fn option_group(input: TokenStream) -> TokenStream {
+    expand(&parse_macro_input!(input as DeriveInput), options::derive_group)
+}
+
 /// Hands the struct's fields over as outputs and describes them.
 #[proc_macro_derive(Outputs, attributes(output))]
 pub fn outputs(input: TokenStream) -> TokenStream {

@@ -2,28 +2,19 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, Field, Ident};
+use syn::spanned::Spanned as _;
+use syn::{Attribute, DeriveInput, Field, Ident, Path};
 
 use crate::attributes::{Keys, documentation, label};
 use crate::fields::{json, kind, named, section};
 
 const KEYS: [&str; 8] = ["name", "label", "help", "default", "kind", "required", "validate", "choices"];
 
+/// The options of a tool.
 pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let mut readers = Vec::new();
-    let mut descriptions = Vec::new();
-    for (ident, field) in named(input, "options")? {
-        let option = OptionField::read(ident, field)?;
-        readers.push(option.reader());
-        descriptions.push(option.description());
-    }
+    let (readers, members) = read_and_describe(input)?;
     let mut pieces = vec![quote!("[")];
-    for (number, description) in descriptions.iter().enumerate() {
-        if number > 0 {
-            pieces.push(quote!(","));
-        }
-        pieces.extend(description.iter().cloned());
-    }
+    pieces.extend(members);
     pieces.push(quote!("]"));
     let section = section("autoexec:options", &pieces);
     let name = &input.ident;
@@ -46,6 +37,66 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
 
         #section
     })
+}
+
+/// Options that are a part of those of several tools. They have no section of their own.
+pub(crate) fn derive_group(input: &DeriveInput) -> syn::Result<TokenStream> {
+    let (readers, pieces) = read_and_describe(input)?;
+    let name = &input.ident;
+    if readers.is_empty() {
+        return Err(syn::Error::new(name.span(), "a group has at least one option"));
+    }
+    let (generics, types, clause) = input.generics.split_for_impl();
+    Ok(quote! {
+        impl #generics ::autoexec_sdk::options::OptionGroup for #name #types #clause {
+            const MEMBERS: &'static str = {
+                const PIECES: &[&str] = &[#(#pieces),*];
+                const JOINED: [u8; ::autoexec_sdk::describe::length(PIECES)] =
+                    ::autoexec_sdk::describe::join(PIECES);
+                ::autoexec_sdk::describe::text(&JOINED)
+            };
+
+            fn take_from(
+                given: &mut ::autoexec_sdk::options::Given,
+            ) -> ::core::result::Result<Self, ::autoexec_sdk::Failure> {
+                ::core::result::Result::Ok(Self { #(#readers),* })
+            }
+        }
+    })
+}
+
+/// How each field is read, and the members of the JSON list that describes them, in pieces.
+fn read_and_describe(input: &DeriveInput) -> syn::Result<(Vec<TokenStream>, Vec<TokenStream>)> {
+    let (mut readers, mut pieces) = (Vec::new(), Vec::new());
+    for (ident, field) in named(input, "options")? {
+        if !readers.is_empty() {
+            pieces.push(quote!(","));
+        }
+        if is_group(field)? {
+            let kind = &field.ty;
+            readers.push(quote!(#ident: given.group()?));
+            pieces.push(quote!(<#kind as ::autoexec_sdk::options::OptionGroup>::MEMBERS));
+        } else {
+            let option = OptionField::read(ident, field)?;
+            readers.push(option.reader());
+            pieces.extend(option.description());
+        }
+    }
+    Ok((readers, pieces))
+}
+
+/// Whether the field stands for the options of its type: `#[option(flatten)]`.
+fn is_group(field: &Field) -> syn::Result<bool> {
+    let own = || field.attrs.iter().filter(|attribute| attribute.path().is_ident("option"));
+    let is_flatten =
+        |attribute: &&Attribute| attribute.parse_args::<Path>().is_ok_and(|path| path.is_ident("flatten"));
+    match own().find(is_flatten) {
+        Some(flatten) if own().count() > 1 => {
+            let text = "`flatten` stands alone: the options of the type have keys of their own";
+            Err(syn::Error::new(flatten.span(), text))
+        }
+        found => Ok(found.is_some()),
+    }
 }
 
 struct OptionField<'a> {
