@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::collections::{Collections, REQUEST_LIMIT};
-use crate::document::{Collection, document, object};
+use crate::document::{Collection, collected, document, object};
 use crate::{MongoError, MongoSettings};
 
 /// A connected database. Clones share the connections.
@@ -68,11 +68,12 @@ impl Database {
     }
 
     /// At most `limit` documents of a collection that match `condition`, with the members that `projection` names and
-    /// without `_id` (`queryCollectDB`, `spec/job-socket.md` §9.1). `most` bounds what is read, in bytes of the documents' binary
-    /// form.
+    /// without `_id` (`queryCollectDB`, `spec/job-socket.md` §9.1). In conditions, documents to be saved and documents found
+    /// MongoDB's extended JSON stands for what JSON has no type for: `{"$date": "2024-01-01T00:00:00Z"}`. `most` bounds what is
+    /// read, in bytes of the documents' binary form.
     ///
     /// # Errors
-    /// What the server said, or [`MongoError::TooLong`].
+    /// What is wrong with the condition, what the server said, or [`MongoError::TooLong`].
     pub async fn find(
         &self,
         collection: &str,
@@ -82,7 +83,7 @@ impl Database {
         most: u64,
     ) -> Result<Vec<Map<String, Value>>, MongoError> {
         let (collections, name) = (self.collections.clone(), collection.to_owned());
-        let filter = document(condition.clone());
+        let filter = collected("filter", condition.clone())?;
         let fields = projection.cloned().map(document).unwrap_or_default();
         let find = async move { collections.find(&name, filter, fields, i64::from(limit), most).await };
         let task = self.thread.spawn(find).ok_or_else(stopped)?;
@@ -93,7 +94,7 @@ impl Database {
     /// Replaces the first document of a collection that matches, or adds it.
     ///
     /// # Errors
-    /// What the server said.
+    /// What is wrong with the condition or the replacement, or what the server said.
     pub async fn replace(
         &self,
         collection: &str,
@@ -101,7 +102,7 @@ impl Database {
         replacement: Map<String, Value>,
     ) -> Result<(), MongoError> {
         let (collections, name) = (self.collections.clone(), collection.to_owned());
-        let (filter, new) = (document(condition), document(replacement));
+        let (filter, new) = (collected("filter", condition)?, collected("document", replacement)?);
         let replace = async move { collections.replace(&name, filter, new).await };
         let task = self.thread.spawn(replace).ok_or_else(stopped)?;
         task.await.map_err(|error| MongoError::failed(self.hosts(), error))?
@@ -110,10 +111,10 @@ impl Database {
     /// Removes all documents of a collection that match; how many there were.
     ///
     /// # Errors
-    /// What the server said.
+    /// What is wrong with the condition, or what the server said.
     pub async fn remove(&self, collection: &str, condition: Map<String, Value>) -> Result<u64, MongoError> {
-        let (collections, name, filter) =
-            (self.collections.clone(), collection.to_owned(), document(condition));
+        let (collections, name) = (self.collections.clone(), collection.to_owned());
+        let filter = collected("filter", condition)?;
         let task =
             self.thread.spawn(async move { collections.delete(&name, filter).await }).ok_or_else(stopped)?;
         task.await.map_err(|error| MongoError::failed(self.hosts(), error))?

@@ -5,6 +5,8 @@ use autoexec_store::{EnvValue, NodeIdentity};
 use bson::{Bson, DateTime, Document, doc};
 use serde_json::{Map, Number, Value};
 
+use crate::MongoError;
+
 /// The executor's collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Collection {
@@ -135,6 +137,15 @@ pub(crate) fn document(object: Map<String, Value>) -> Document {
     object.into_iter().map(|(key, value)| (key, bson(value))).collect()
 }
 
+/// What a tool or a plugin says about collected data, as [`object`] gives them to it: MongoDB's extended JSON stands for what
+/// JSON has no type for, so that a date stays a date when a document is read, changed and saved.
+pub(crate) fn collected(what: &'static str, object: Map<String, Value>) -> Result<Document, MongoError> {
+    Document::try_from(object).map_err(|error| {
+        let reason = error.message.unwrap_or_else(|| error.kind.to_string());
+        MongoError::NoDocument { what, reason }
+    })
+}
+
 fn bson(value: Value) -> Bson {
     match value {
         Value::Null => Bson::Null,
@@ -191,6 +202,31 @@ mod tests {
             Value::Object(found),
             json!({"at": {"$date": "1970-01-01T00:00:00Z"}, "id": {"$oid": "0123456789abcdef01234567"}, "n": 5})
         );
+    }
+
+    #[test]
+    fn collected_data_keep_their_types_on_the_way_there_and_back() {
+        let id = bson::oid::ObjectId::parse_str("0123456789abcdef01234567").unwrap();
+        let before = DateTime::from_millis(-1);
+        let stored = doc! {
+            "at": DateTime::from_millis(1_500), "before": before, "ids": [id], "n": 5_i32, "large": i64::MAX, "half": 0.5,
+            "in": { "price in $": 3_i32, "none": Bson::Null },
+        };
+        assert_eq!(collected("document", object(stored.clone())).unwrap(), stored);
+        let written = map(json!({"at": {"$date": {"$numberLong": "1500"}}}));
+        assert_eq!(collected("document", written).unwrap(), doc! { "at": DateTime::from_millis(1_500) });
+    }
+
+    #[test]
+    fn extended_json_that_is_none_is_told() {
+        for (broken, names) in [
+            (json!({"at": {"$date": "yesterday"}}), "yesterday"),
+            (json!({"at": {"$date": "2024-01-01T00:00:00Z", "zone": "UTC"}}), "zone"),
+            (json!({"a": [{"id": {"$oid": "1"}}]}), "1"),
+        ] {
+            let error = collected("filter", map(broken)).unwrap_err().to_string();
+            assert!(error.contains("the filter is no document") && error.contains(names), "{error}");
+        }
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub enum MongoError {
         /// The limit, of their binary form.
         limit: u64,
     },
+    /// What was to be sent is no document: it was not sent.
+    #[error("the {what} is no document that MongoDB can hold: {reason}")]
+    NoDocument {
+        /// The filter or the document.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A request that failed.
     #[error("MongoDB at {hosts}: {reason}")]
     Failed {

@@ -425,6 +425,34 @@ async fn collected_data_are_found_by_condition_and_projection() {
     assert!(error.to_string().contains("$foo"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_and_ids_of_collected_data_go_both_ways() {
+    let server = MongoDouble::start(None).unwrap();
+    let (id, date) = (bson::oid::ObjectId::new(), bson::DateTime::from_millis(1_500));
+    server.insert("COLLECT_OS", doc! { "asset": id, "at": date, "host": "h1" });
+    server.insert("COLLECT_OS", doc! { "asset": id, "at": "1970-01-01T00:00:01.5Z", "host": "h2" });
+    let database = Database::connect(settings(&server)).await.unwrap();
+    let object = |value: Value| value.as_object().unwrap().clone();
+    let by_date = object(json!({"at": {"$date": {"$numberLong": "1500"}}}));
+    let mut found = database.find("COLLECT_OS", &by_date, None, 10, u64::MAX).await.unwrap();
+    assert_eq!(found.len(), 1, "a text is no date: {found:?}");
+    let mut changed = found.remove(0);
+    assert_eq!(changed["at"], json!({"$date": "1970-01-01T00:00:01.5Z"}));
+    changed.insert("host".to_owned(), "h3".into());
+    let by_id = object(json!({"asset": {"$oid": id.to_hex()}, "host": "h1"}));
+    database.replace("COLLECT_OS", by_id, changed).await.unwrap();
+    let mut stored = server.documents("COLLECT_OS").remove(0);
+    assert!(stored.remove("_id").is_some());
+    assert_eq!(stored, doc! { "asset": id, "at": date, "host": "h3" });
+
+    let broken = object(json!({"at": {"$date": "yesterday"}}));
+    let before = server.commands().len();
+    let error = database.replace("COLLECT_OS", by_date.clone(), broken).await.unwrap_err();
+    assert!(matches!(error, MongoError::NoDocument { .. }), "{error}");
+    assert_eq!(server.commands().len(), before, "nothing was sent");
+    assert_eq!(database.remove("COLLECT_OS", by_date).await.unwrap(), 1);
+}
+
 #[test]
 fn records_work_without_a_runtime_of_the_caller() {
     let server = MongoDouble::start(None).unwrap();

@@ -1,7 +1,13 @@
 //! Documents that steps of many jobs share: collected data. Needs the capability `documents` in `tool.toml`.
+//!
+//! What JSON has no type for stands in documents and filters as MongoDB's extended JSON: a date is found as
+//! `{"$date": "2024-01-01T00:00:00Z"}`, and stays one when the document is saved again. A new one is made by [`date`]; a text that looks
+//! like a date is a text, by which no document expires.
+
+use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::autoexec::tool::documents as host;
@@ -23,7 +29,7 @@ reasons!(DocumentError {
 /// Documents whose fields have these values; at most `limit`.
 pub fn find(collection: &str, filter: &impl Serialize, limit: u32) -> Result<Vec<Value>, Error> {
     let doing = || format!("looking for documents in {collection}");
-    let filter = json(filter, &doing)?;
+    let filter = text(filter, &doing)?;
     let found = host::find(collection, &filter, limit).map_err(|reason| HostError::new(reason, doing()))?;
     found.iter().map(|text| serde_json::from_str(text).map_err(|error| invalid(&error, &doing))).collect()
 }
@@ -31,18 +37,23 @@ pub fn find(collection: &str, filter: &impl Serialize, limit: u32) -> Result<Vec
 /// Replaces the document whose fields have these values, or adds it.
 pub fn save(collection: &str, filter: &impl Serialize, document: &impl Serialize) -> Result<(), Error> {
     let doing = || format!("saving a document in {collection}");
-    let (filter, document) = (json(filter, &doing)?, json(document, &doing)?);
+    let (filter, document) = (text(filter, &doing)?, text(document, &doing)?);
     host::save(collection, &filter, &document).map_err(|reason| HostError::new(reason, doing()))
 }
 
 /// Removes the documents whose fields have these values; returns how many. An empty filter is invalid.
 pub fn remove(collection: &str, filter: &impl Serialize) -> Result<u32, Error> {
     let doing = || format!("removing documents from {collection}");
-    let filter = json(filter, &doing)?;
+    let filter = text(filter, &doing)?;
     host::remove(collection, &filter).map_err(|reason| HostError::new(reason, doing()))
 }
 
-fn json(value: &impl Serialize, doing: &impl Fn() -> String) -> Result<String, Error> {
+/// A date in a document, to the millisecond, from the time since 1970: what [`crate::clock::since_epoch`] gives.
+pub fn date(since_epoch: Duration) -> Value {
+    json!({"$date": {"$numberLong": since_epoch.as_millis().to_string()}})
+}
+
+fn text(value: &impl Serialize, doing: &impl Fn() -> String) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| invalid(&error, doing))
 }
 

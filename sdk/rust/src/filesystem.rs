@@ -42,11 +42,18 @@ pub fn in_job(path: &str) -> Result<String, Failure> {
     Ok(format!("{}/{path}", directory.trim_end_matches('/')))
 }
 
+/// The directory of what the steps of this node have put out, `<bundle>/<step>.json` for each. It need not exist yet.
+pub fn node_outputs() -> Result<String, Failure> {
+    let node = job::node();
+    // As the executor names it.
+    let host: String = node.host.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect();
+    let port = node.port.map_or_else(String::new, |port| port.to_string());
+    in_job(&format!("output-op/{host}-{port}-{}", node.resource_id))
+}
+
 /// The directory where files belong that this step puts out: the server offers them for download. It need not exist yet.
 pub fn output_directory() -> Result<String, Failure> {
-    let (node, context) = (job::node(), job::context());
-    let port = node.port.map_or_else(String::new, |port| port.to_string());
-    in_job(&format!("output-op/{}-{port}-{}/{}", node.host, node.resource_id, context.operation_id))
+    Ok(format!("{}/{}", node_outputs()?, job::context().operation_id))
 }
 
 /// Bytes read at once: well below the host's limit for one call.
@@ -161,12 +168,13 @@ mod tests {
         assert_eq!(in_job("/srv/x").unwrap(), "/srv/x");
         host.set_variable("AUTOEXEC_WORK_PATH", "/data/job/1/");
         host.set_node(|node| {
-            node.host = "h".into();
+            node.host = "h/1".into();
             node.port = None;
             node.resource_id = 7;
         });
         host.set_context(|context| context.operation_id = "b/t_1".into());
         assert_eq!(in_job("file/x").unwrap(), "/data/job/1/file/x");
-        assert_eq!(output_directory().unwrap(), "/data/job/1/output-op/h--7/b/t_1");
+        assert_eq!(node_outputs().unwrap(), "/data/job/1/output-op/h_1--7");
+        assert_eq!(output_directory().unwrap(), "/data/job/1/output-op/h_1--7/b/t_1");
     }
 }

@@ -85,7 +85,7 @@ impl Tool for SaveData {
     type Options = Options;
 
     fn run(call: Call<Options>) -> ToolResult {
-        let (user, now) = (job::context().exec_user, now());
+        let (user, now) = (job::context().exec_user, documents::date(clock::since_epoch()));
         let (mut saved, mut failed) = (0_u32, 0_u32);
         for placed in Self::records(&call)? {
             if call.options.verbose {
@@ -133,18 +133,12 @@ fn is_final(reason: &documents::DocumentError) -> bool {
     matches!(reason, documents::DocumentError::None | documents::DocumentError::Unavailable(_))
 }
 
-/// Now, in UTC.
-fn now() -> String {
-    let seconds = i64::try_from(clock::since_epoch().as_secs()).unwrap_or_default();
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |moment| moment.to_string())
-}
-
 /// Saves a record and its relations: what is stored already keeps the attributes that the record does not have.
-fn save(placed: Placed, user: &str, now: &str) -> Result<(), documents::Error> {
+fn save(placed: Placed, user: &str, now: &Value) -> Result<(), documents::Error> {
     let Placed { collection, key, mut record } = placed;
     for (name, value) in [
-        ("_updatetime", json!(now)),
-        ("_renewtime", json!(now)),
+        ("_updatetime", now.clone()),
+        ("_renewtime", now.clone()),
         ("STATE", json!("InUse")),
         ("_execuser", json!(user)),
     ] {

@@ -16,7 +16,7 @@ const CONNECTIONS: &str = "RELATION_INS_NETCONN";
 const ADDRESSES: &str = "RELATION_NET_MACTABLE";
 
 /// The documents beside a record. The address table of a switch is taken out of it.
-pub(crate) fn of(record: &mut Map<String, Value>, now: &str) -> Vec<Relation> {
+pub(crate) fn of(record: &mut Map<String, Value>, now: &Value) -> Vec<Relation> {
     let category = record.get("_OBJ_CATEGORY").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut relations = Vec::new();
     if matches!(category.as_str(), "INS" | "DBINS") && record.get("OS_ID").is_some_and(|id| !id.is_null()) {
@@ -43,7 +43,7 @@ fn relation(
     key: &[&str],
     kept: &[&str],
     further: Map<String, Value>,
-    now: &str,
+    now: &Value,
 ) -> Relation {
     let of = |names: &[&str]| -> Map<String, Value> {
         names
@@ -53,7 +53,7 @@ fn relation(
     };
     let mut document = of(kept);
     document.extend(further);
-    document.insert("_renewtime".into(), now.into());
+    document.insert("_renewtime".into(), now.clone());
     Relation { collection, key: of(key), document }
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let mut record =
             json!({"_OBJ_CATEGORY": "SWITCH", "MGMT_IP": "1", "SN": "s", "MAC_TABLE": [{"PORT": "p"}]});
         let record = record.as_object_mut().unwrap();
-        let relations = of(record, "now");
+        let relations = of(record, &json!("now"));
         assert_eq!(relations[0].collection, ADDRESSES);
         assert_eq!(Value::from(relations[0].key.clone()), json!({"MGMT_IP": "1", "SN": "s"}));
         assert_eq!(relations[0].document["MAC_TABLE"], json!([{"PORT": "p"}]));
@@ -77,12 +77,12 @@ mod tests {
     fn connections_are_kept_of_processes_on_a_known_system() {
         let mut record = json!({"_OBJ_CATEGORY": "INS", "MGMT_IP": "1", "PORT": 80, "OS_ID": 7,
             "CONN_INFO": {"BIND": ["1:80"]}});
-        let relations = of(record.as_object_mut().unwrap(), "now");
+        let relations = of(record.as_object_mut().unwrap(), &json!("now"));
         assert_eq!(
             (&relations[0].document["BIND"], &relations[0].document["PEER"]),
             (&json!(["1:80"]), &json!([]))
         );
         let mut unknown = json!({"_OBJ_CATEGORY": "INS", "OS_ID": null});
-        assert_eq!(of(unknown.as_object_mut().unwrap(), "now"), []);
+        assert_eq!(of(unknown.as_object_mut().unwrap(), &json!("now")), []);
     }
 }

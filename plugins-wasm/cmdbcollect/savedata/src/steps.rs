@@ -17,9 +17,7 @@ const DATA: &str = "DATA";
 
 /// All records of the steps of collecting tools and of the steps that are named, in the order of the steps' ids.
 pub(crate) fn data(named: &[String]) -> Result<Vec<Map<String, Value>>, Failure> {
-    let (node, own) = (job::node(), job::context().operation_id);
-    let port = node.port.map_or_else(String::new, |port| port.to_string());
-    let directory = filesystem::in_job(&format!("output-op/{}-{port}-{}", node.host, node.resource_id))?;
+    let (directory, own) = (filesystem::node_outputs()?, job::context().operation_id);
     let mut steps: Vec<String> = named.iter().map(|step| step.trim().to_owned()).collect();
     steps.retain(|step| !step.is_empty());
     if let Some(bad) = steps.iter().find(|step| step.split('/').any(|part| part.is_empty() || part == "..")) {

@@ -39,10 +39,11 @@ fn records_of_all_collectors_are_merged_into_what_is_stored() {
     let stored = json!({"_id": {"$oid": "x"}, "MGMT_IP": "10.0.0.1", "HOSTNAME": "old", "OWNER": "team"});
     host.documents().find("COLLECT_OS", key.clone()).answers(Ok(vec![stored]));
     host.documents().save("COLLECT_OS", key).answers_with(|(_, _, document)| {
+        let now = json!({"$date": {"$numberLong": "946684800000"}});
         assert_eq!(
             *document,
             json!({"MGMT_IP": "10.0.0.1", "HOSTNAME": "a", "OWNER": "team", "_OBJ_CATEGORY": "OS", "_OBJ_TYPE": "Linux",
-                "_updatetime": "2000-01-01T00:00:00Z", "_renewtime": "2000-01-01T00:00:00Z", "STATE": "InUse", "_execuser": "me"})
+                "_updatetime": now, "_renewtime": now, "STATE": "InUse", "_execuser": "me"})
         );
         Ok(())
     });

@@ -1,7 +1,7 @@
 //! What earlier steps of the job have found out about the node.
 
 use autoexec_sdk::filesystem::{self, FileError};
-use autoexec_sdk::job::{self, Node};
+use autoexec_sdk::job::Node;
 use autoexec_sdk::{Failure, HostError, documents, log};
 use serde_json::{Map, Value, json};
 
@@ -21,8 +21,8 @@ pub(crate) struct Collected {
 }
 
 /// Reads the outputs of the node's steps.
-pub(crate) fn of_node(node: &Node) -> Result<Collected, Failure> {
-    let directory = directory(node)?;
+pub(crate) fn of_node() -> Result<Collected, Failure> {
+    let directory = filesystem::node_outputs()?;
     let mut collected = Collected::default();
     for bundle in BUNDLES {
         let bundle_directory = format!("{directory}/{bundle}");
@@ -48,15 +48,6 @@ pub(crate) fn of_node(node: &Node) -> Result<Collected, Failure> {
         }
     }
     Ok(collected)
-}
-
-/// Where the executor keeps the outputs of the node's steps.
-fn directory(node: &Node) -> Result<String, Failure> {
-    let work = job::variable("AUTOEXEC_WORK_PATH").filter(|path| path.starts_with('/'));
-    let work = work.ok_or_else(|| Failure::other("no-job", "the directory of the job is not known here"))?;
-    let host: String = node.host.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect();
-    let port = node.port.map(|port| port.to_string()).unwrap_or_default();
-    Ok(format!("{}/output-op/{host}-{port}-{}", work.trim_end_matches('/'), node.resource_id))
 }
 
 impl Collected {

@@ -107,8 +107,7 @@ pub(crate) fn stored(record: &Map<String, Value>, applications: &str) -> Result<
         return Ok(Definition { name: category, label: kind, ..Definition::default() });
     };
     let mut definition = Definition::read(document)?;
-    for id in applications.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-        let id = id.parse::<u64>().map_or_else(|_| id.into(), Value::from);
+    for id in applications.split(',').map(str::trim).filter(|id| !id.is_empty()).map(console_calls::id) {
         let filter = json!({"appSystemId": id, "name": definition.name});
         for document in documents::find(OF_APPLICATIONS, &filter, MOST)? {
             definition.overridden(&id, Definition::read(&document)?.thresholds);

@@ -59,7 +59,7 @@ struct GenReport;
 impl GenReport {
     fn report(options: &Options) -> Result<Report, Failure> {
         let node = job::node();
-        let collected = collected::of_node(&node)?;
+        let collected = collected::of_node()?;
         let record = collected.record_of(&node);
         let definition = match &options.definition {
             Some(definition) => definition::Definition::read(definition)?,
@@ -74,9 +74,8 @@ impl Tool for GenReport {
 
     fn run(call: Call<Options>) -> ToolResult {
         let report = Self::report(&call.options)?;
-        let document = report.document();
-        Made { report: document.clone() }.put();
-        store(&report, &document)?;
+        Made { report: report.document() }.put();
+        store(&report)?;
         if call.options.statustarget != StatusTarget::Monitor {
             tell(&report, "inspect")?;
         }
@@ -103,8 +102,9 @@ impl Checkable for GenReport {
     }
 }
 
-fn store(report: &Report, document: &Value) -> Result<(), Failure> {
-    match documents::save(REPORTS, &json!({"RESOURCE_ID": report.resource_id}), document) {
+fn store(report: &Report) -> Result<(), Failure> {
+    let document = report.stored();
+    match documents::save(REPORTS, &json!({"RESOURCE_ID": report.resource_id}), &document) {
         Err(HostError { reason: DocumentError::None, .. }) => {
             log::warn("There is no document store here: the report is only in the output of this step.");
             return Ok(());
@@ -112,7 +112,7 @@ fn store(report: &Report, document: &Value) -> Result<(), Failure> {
         saved => saved?,
     }
     log::info("Save report data success.");
-    documents::save(HISTORY, &json!({"RESOURCE_ID": report.resource_id, "_jobid": job_id()}), document)?;
+    documents::save(HISTORY, &json!({"RESOURCE_ID": report.resource_id, "_jobid": job_id()}), &document)?;
     log::info("Save report history data success.");
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The report.
 
+use std::time::Duration;
+
 use autoexec_sdk::job::{self, Node};
-use autoexec_sdk::{clock, log};
+use autoexec_sdk::{clock, documents, log};
 use console_calls::job_id;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) alerts: Vec<Alert>,
     thresholds: Map<String, Value>,
     pub(crate) broken_rules: Vec<String>,
+    /// Time since 1970.
+    made_at: Duration,
 }
 
 impl Report {
@@ -75,6 +79,7 @@ impl Report {
             alerts,
             thresholds,
             broken_rules: broken,
+            made_at: clock::since_epoch(),
         }
     }
 
@@ -83,7 +88,7 @@ impl Report {
         self.alerts.iter().map(|alert| alert.level).max().unwrap_or(Level::Normal).as_str()
     }
 
-    /// As it is stored.
+    /// As it is put out.
     pub(crate) fn document(&self) -> Value {
         let mut document = json!({
             "RESOURCE_ID": self.resource_id,
@@ -105,10 +110,17 @@ impl Report {
             "alertFields": self.fields_with_alerts(),
             "totalCount": self.alerts.len(),
         });
-        let now = i64::try_from(clock::since_epoch().as_secs()).unwrap_or(i64::MAX);
+        let seconds = i64::try_from(self.made_at.as_secs()).unwrap_or(i64::MAX);
         document["_report_time"] =
-            jiff::Timestamp::from_second(now).map(|now| now.to_string()).unwrap_or_default().into();
+            jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default().into();
         document["_jobid"] = job_id();
+        document
+    }
+
+    /// As the store keeps it: the time is a date there, by which old reports expire.
+    pub(crate) fn stored(&self) -> Value {
+        let mut document = self.document();
+        document["_report_time"] = documents::date(self.made_at);
         document
     }
 

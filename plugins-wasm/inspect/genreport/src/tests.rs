@@ -53,7 +53,10 @@ fn defined(host: &Host, thresholds: &[Value]) {
 
 /// Expects that the report is stored and told; `which` are the statuses.
 fn stored(host: &Host, which: &[&'static str], status: &'static str, alerts: usize) {
-    host.documents().save(REPORTS, json!({"RESOURCE_ID": 7})).answers(Ok(()));
+    host.documents().save(REPORTS, json!({"RESOURCE_ID": 7})).answers_with(|(_, _, document)| {
+        assert_eq!(document["_report_time"], json!({"$date": {"$numberLong": "1704067200000"}}));
+        Ok(())
+    });
     host.documents().save(HISTORY, json!({"RESOURCE_ID": 7, "_jobid": 620_011})).answers(Ok(()));
     for which in which {
         let mut parameters = json!({"jobId": 620_011, "ciType": "OS", "ciEntityId": 7, "alertCount": alerts});

@@ -7,7 +7,7 @@ use autoexec_sdk::{
     Call, Change, Checkable, Failure, Options, Outcome, Tool, ToolResult, clock, documents, log,
 };
 use console_calls::job_id;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Where the console finds the declarations.
 const COLLECTION: &str = "_job_output_desc";
@@ -46,9 +46,7 @@ impl Tool for SetOutputDesc {
 
     fn run(call: Call<Options>) -> ToolResult {
         let steps = declared(&call)?;
-        let now = i64::try_from(clock::since_epoch().as_secs()).unwrap_or(i64::MAX);
-        let now =
-            jiff::Timestamp::from_second(now).map(|now| Value::from(now.to_string())).unwrap_or_default();
+        let now = documents::date(clock::since_epoch());
         for ((phase, plugin), names) in steps {
             let key = json!({"jobId": job_id(), "phase": phase, "pluginId": plugin});
             let mut document = key.clone();
@@ -89,6 +87,7 @@ mod tests {
     use super::*;
     use autoexec_sdk::documents::DocumentError;
     use autoexec_sdk::testing::Host;
+    use serde_json::Value;
 
     fn key(step: &str) -> Value {
         json!({"jobId": 1, "phase": "p", "pluginId": step})
@@ -103,7 +102,7 @@ mod tests {
         let host = Host::new();
         host.documents().save(COLLECTION, key("a/x_1")).answers_with(|(_, _, document)| {
             let expected = json!({"jobId": 1, "phase": "p", "pluginId": "a/x_1", "field": ["one", "three"],
-                "_updatetime": "2024-01-01T00:00:00Z"});
+                "_updatetime": {"$date": {"$numberLong": "1704067200000"}}});
             assert_eq!(document, &expected);
             Ok(())
         });

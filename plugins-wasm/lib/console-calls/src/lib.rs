@@ -14,8 +14,12 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 /// The id of this job as the console takes it: a number where it is one.
 pub fn job_id() -> Value {
-    let id = job::context().job_id;
-    id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
+    id(&job::context().job_id)
+}
+
+/// An id as the console takes and stores it: a number where the text is one.
+pub fn id(text: &str) -> Value {
+    text.parse::<u64>().map_or_else(|_| text.into(), Value::from)
 }
 
 /// Milliseconds since 1970.

@@ -109,6 +109,20 @@ impl DocumentsHost for DatabaseDocuments {
     }
 }
 
+/// Types of values that JSON does not have, as extended JSON writes them. Patterns and code are not among them: in a filter
+/// they would not be values.
+const VALUES: [&str; 9] = [
+    "$binary",
+    "$date",
+    "$numberDecimal",
+    "$numberDouble",
+    "$numberInt",
+    "$numberLong",
+    "$oid",
+    "$timestamp",
+    "$uuid",
+];
+
 /// Fields and their values, and no operator of the database: some of them run code.
 fn plain(filter: Map<String, Value>) -> Result<Map<String, Value>, DocumentError> {
     match operator(&filter) {
@@ -128,15 +142,23 @@ fn operator(object: &Map<String, Value>) -> Option<&str> {
 
 fn within(value: &Value) -> Option<&str> {
     match value {
+        Value::Object(object) if is_value(object) => None,
         Value::Object(object) => operator(object),
         Value::Array(items) => items.iter().find_map(within),
         _ => None,
     }
 }
 
+/// What is inside is read as that type or refused, and never sent as it is.
+fn is_value(object: &Map<String, Value>) -> bool {
+    object.len() == 1 && object.keys().all(|name| VALUES.contains(&name.as_str()))
+}
+
 fn why(error: &MongoError) -> DocumentError {
     match error {
-        MongoError::Failed { .. } => DocumentError::Invalid(error.to_string()),
+        MongoError::Failed { .. } | MongoError::NoDocument { .. } => {
+            DocumentError::Invalid(error.to_string())
+        }
         error => DocumentError::Unavailable(error.to_string()),
     }
 }
@@ -150,12 +172,22 @@ mod tests {
     #[test]
     fn a_filter_has_values_and_no_operators() {
         let check = |filter: Value| plain(filter.as_object().unwrap().clone());
-        for good in [json!({}), json!({"a": 1, "b.c": {"d": [1, {"e": null}]}, "price in $": 3})] {
+        for good in [
+            json!({}),
+            json!({"a": 1, "b.c": {"d": [1, {"e": null}]}, "price in $": 3}),
+            json!({"_id": {"$oid": "0123456789abcdef01234567"}, "at": {"$date": {"$numberLong": "1"}}}),
+        ] {
             assert!(check(good.clone()).is_ok(), "{good}");
         }
-        for bad in
-            [json!({"$where": "1"}), json!({"a": {"$gt": 1}}), json!({"a": [{"b": {"$function": {}}}]})]
-        {
+        for bad in [
+            json!({"$where": "1"}),
+            json!({"a": {"$gt": 1}}),
+            json!({"a": [{"b": {"$function": {}}}]}),
+            json!({"$date": "2024-01-01T00:00:00Z"}),
+            json!({"a": {"$gt": {"$date": "2024-01-01T00:00:00Z"}}}),
+            json!({"a": {"$date": "2024-01-01T00:00:00Z", "$gt": 1}}),
+            json!({"a": {"$regularExpression": {"pattern": ".", "options": ""}}}),
+        ] {
             let error = check(bad.clone()).unwrap_err();
             assert!(matches!(&error, DocumentError::Invalid(text) if text.contains('$')), "{bad}: {error}");
         }
