@@ -2,7 +2,8 @@
 //! (spec/tools-behaviour/08-interaction-and-jobs.md).
 
 use autoexec_sdk::{
-    Call, Failure, Outcome, Tool, ToolResult, job, log, options, output, server, step_outputs,
+    Call, Change, Checkable, Failure, Outcome, Tool, ToolResult, job, log, options, output, server,
+    step_outputs,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -92,6 +93,21 @@ impl Tool for CreateJob {
     }
 }
 
+impl Checkable for CreateJob {
+    fn check(call: Call<Options>) -> Result<Vec<Change>, Failure> {
+        let pairs = pairs(call.text_arguments().collect())?;
+        if let Some(created) = created_before()? {
+            let status = status_of(&created)?;
+            let fired = Change::changed(format!("job {created}"), &status, "fired again");
+            return Ok(if has_ended(&status) { vec![fired] } else { Vec::new() });
+        }
+        let request = request(call.options, pairs)?;
+        let shown = |key: &str| request[key].as_str().unwrap_or_default().to_owned();
+        let after = format!("a job of the composite tool {}", shown("combopName"));
+        Ok(vec![Change::created(format!("job {}", shown("name")), after)])
+    }
+}
+
 /// Parameters of the new job: `name value name value …`.
 fn pairs(arguments: Vec<String>) -> Result<Map<String, Value>, Failure> {
     if arguments.len() % 2 == 1 {
@@ -161,12 +177,20 @@ fn created_before() -> Result<Option<String>, Failure> {
     Ok(found.and_then(|value| text_of(&value.value)))
 }
 
-/// A job that has ended is fired again as a whole; one that runs is left alone.
-fn fire_again(id: &str) -> Result<(), Failure> {
+fn status_of(id: &str) -> Result<String, Failure> {
     let answer: Value = server::call(STATUS, &json!({"jobId": id}))?;
     let status = answer.get("status").and_then(Value::as_str).unwrap_or_default();
     log::info(format_args!("Job {id} was created by an earlier run, its status is {status}."));
-    if matches!(status, "aborted" | "paused" | "completed" | "failed") {
+    Ok(status.to_owned())
+}
+
+fn has_ended(status: &str) -> bool {
+    matches!(status, "aborted" | "paused" | "completed" | "failed")
+}
+
+/// A job that has ended is fired again as a whole; one that runs is left alone.
+fn fire_again(id: &str) -> Result<(), Failure> {
+    if has_ended(&status_of(id)?) {
         server::call_value(REFIRE, &json!({"jobId": id, "type": "refireAll"}))?;
         log::info(format_args!("Fired job {id} again."));
     }
@@ -185,7 +209,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-autoexec_sdk::export_tool!(CreateJob);
+autoexec_sdk::export_tool!(CreateJob: check);
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +262,20 @@ mod tests {
             }
             host.run::<CreateJob>(json!({"combopName": "deploy", "name": "n"})).unwrap();
             assert_eq!(host.output("createdJobId"), Some(json!("77")), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_check_says_which_job_would_be_made_or_fired_again() {
+        let options = || json!({"combopName": "deploy", "name": "n"});
+        let made = host(None).check::<CreateJob>(options()).unwrap();
+        assert_eq!(made, [Change::created("job n", "a job of the composite tool deploy")]);
+        for (status, changes) in
+            [("failed", vec![Change::changed("job 77", "failed", "fired again")]), ("running", Vec::new())]
+        {
+            let host = host(Some(json!("77")));
+            host.server().call(STATUS, json!({"jobId": "77"})).answers(Ok(json!({"status": status})));
+            assert_eq!(host.check::<CreateJob>(options()).unwrap(), changes);
         }
     }
 
