@@ -7,7 +7,11 @@ import { Failure } from './failure.mjs';
 export const PAGERS = ['--More--', '---- More ----', '-- More --', '<--- More --->'];
 
 const ESCAPES = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b[^[]/g;
-const literal = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const literal = (text) => new RegExp(escaped(text));
+
+/** The prompts of most network devices and shells: the last line ends with one of these marks, and nothing follows. */
+export const USUAL_PROMPT = /(?:^|(?<=\n))[^\n]*[>#$%\]] *$/;
 
 /** A dialogue with something that has `send(text)` and `receive(seconds)`, such as `target.openSession()`; the latter gives no text
  * when nothing came in time. Times are in seconds. */
@@ -20,31 +24,51 @@ export class Dialogue {
     Object.assign(this, { timeout, pagers, newline });
   }
 
+  /** Types text as it is. May hold references to secrets. */
+  send(text) {
+    this.#talk.send(text);
+  }
+
   /** Types text and the return key. */
   sendLine(text) {
-    this.#talk.send(text + this.newline);
+    this.send(text + this.newline);
   }
 
   /** Waits for a text or a regular expression; gives what came before it. */
   waitFor(pattern) {
-    const expression = pattern instanceof RegExp ? pattern : literal(pattern);
+    return this.waitForAny([pattern]).before;
+  }
+
+  /** Waits for the first of several patterns to come: `which` it is, what came `before` it, and what it `matched`. */
+  waitForAny(patterns) {
+    const expressions = patterns.map((one) => (one instanceof RegExp ? one : literal(one)));
     const begin = clock.monotonic();
     for (;;) {
-      const found = expression.exec(this.#text);
-      if (found) {
-        const before = this.#text.slice(0, found.index);
-        this.#text = this.#text.slice(found.index + found[0].length);
-        return before;
+      const found = expressions.map((one, which) => ({ which, match: one.exec(this.#text) })).filter(({ match }) => match);
+      if (found.length > 0) {
+        const { which, match } = found.reduce((first, next) => (next.match.index < first.match.index ? next : first));
+        const before = this.#text.slice(0, match.index);
+        this.#text = this.#text.slice(match.index + match[0].length);
+        return { which, before, matched: match[0] };
       }
       this.#turnPage();
       const left = this.timeout - (clock.monotonic() - begin);
       const piece = left > 0 ? this.#talk.receive(left) : '';
       if (!piece && clock.monotonic() - begin >= this.timeout) {
         const shown = JSON.stringify(this.#text.slice(-120));
-        throw new Failure(`${expression} did not come in time; the last that came is ${shown}`, { kind: 'timed-out' });
+        const wanted = expressions.join(' or ');
+        throw new Failure(`${wanted} did not come in time; the last that came is ${shown}`, { kind: 'timed-out' });
       }
       this.#add(piece);
     }
+  }
+
+  /** Waits for any of the usual prompts; gives a pattern for those of the same device, which a drawing or a banner that ends like a
+   * prompt does not fit. */
+  learnPrompt() {
+    const { matched } = this.waitForAny([USUAL_PROMPT]);
+    const name = /^[<[({~*@ ]*([^(: >#$%\]]+)/.exec(matched.trim());
+    return name ? new RegExp(`(?:^|(?<=\\n))[<\\[({~*@ ]*${escaped(name[1])}[^\\n]*[>#$%\\]] *$`) : USUAL_PROMPT;
   }
 
   /** Types a command and gives what it puts out until the prompt, without the echo of the command. */

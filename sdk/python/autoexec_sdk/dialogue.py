@@ -6,6 +6,11 @@ from .capabilities import clock
 from .failure import Failure
 
 PAGERS = ("--More--", "---- More ----", "-- More --", "<--- More --->")
+
+#: The prompts of most network devices and shells: the last line ends with one of these marks, and nothing follows.
+USUAL_PROMPT = re.compile(r"(?m)^[^\n]*[>#$%\]] *\Z")
+# The name in a prompt: `sw1` of `sw1(config-if)#`.
+_NAME = re.compile(r"[<\[({~*@ ]*([^(: >#$%\]]+)")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[^\[]")
 
 
@@ -17,26 +22,43 @@ class Dialogue:
         self.talk, self.timeout, self.pagers, self.newline = talk, timeout, pagers, newline
         self.text = ""
 
+    def send(self, text):
+        """Types text as it is. May hold references to secrets."""
+        self.talk.send(text.encode())
+
     def send_line(self, text):
         """Types text and the return key."""
-        self.talk.send((text + self.newline).encode())
+        self.send(text + self.newline)
 
     def wait_for(self, pattern):
         """Waits for a text, or a compiled regular expression; returns what came before it."""
-        expression = pattern if hasattr(pattern, "search") else re.compile(re.escape(pattern))
+        return self.wait_for_any([pattern])[1]
+
+    def wait_for_any(self, patterns):
+        """Waits for the first of several patterns to come; returns its number, what came before it, and what fits it."""
+        expressions = [own if hasattr(own, "search") else re.compile(re.escape(own)) for own in patterns]
         begin = clock.monotonic()
         while True:
-            found = expression.search(self.text)
+            found = [(match.start(), match.end(), n) for n, own in enumerate(expressions) if (match := own.search(self.text))]
             if found:
-                before, self.text = self.text[: found.start()], self.text[found.end():]
-                return before
+                start, end, which = min(found)
+                before, matched, self.text = self.text[:start], self.text[start:end], self.text[end:]
+                return which, before, matched
             self._turn_page()
             left = self.timeout - (clock.monotonic() - begin)
             piece = self.talk.receive(max(left, 0.0)) if left > 0 else b""
             if not piece and clock.monotonic() - begin >= self.timeout:
+                wanted = " or ".join(repr(own.pattern) for own in expressions)
                 shown = self.text[-120:]
-                raise Failure(f"{expression.pattern!r} did not come in time; the last that came is {shown!r}", "timed-out")
+                raise Failure(f"{wanted} did not come in time; the last that came is {shown!r}", "timed-out")
             self._add(piece)
+
+    def learn_prompt(self):
+        """Waits for any of the usual prompts; returns a pattern for those of the same device, which a drawing or a banner that ends
+        like a prompt does not fit."""
+        prompt = self.wait_for_any([USUAL_PROMPT])[2]
+        name = _NAME.match(prompt.strip())
+        return re.compile(rf"(?m)^[<\[({{~*@ ]*{re.escape(name[1])}[^\n]*[>#$%\]] *\Z") if name else USUAL_PROMPT
 
     def command(self, line, prompt):
         """Types a command and returns what it puts out until the prompt, without the echo of the command."""

@@ -1,9 +1,37 @@
 """Files below directories of the runner that the policy names. Needs the capability `filesystem`."""
 
+import unicodedata
+
 from .. import host
-from ..failure import HostError
+from ..failure import Failure, HostError
+from . import job
 
 CHUNK = 1 << 20
+
+
+def in_job(path):
+    """The absolute path of one that is relative to the job's directory, as options of the type `file` hold them and as paths in
+    jobs always were. An absolute path stays as it is."""
+    if path.startswith("/"):
+        return path
+    directory = job.variable("AUTOEXEC_WORK_PATH") or ""
+    if not directory.startswith("/"):
+        raise Failure(f"{path} is relative to the job's directory, and there is no job here", "no-job")
+    return f"{directory.rstrip('/')}/{path}"
+
+
+def node_outputs():
+    """The directory of what the steps of this node have put out, `<bundle>/<step>.json` for each. It need not exist yet."""
+    node = job.node()
+    # As the executor names it.
+    name = "".join("_" if c == "/" or unicodedata.category(c) == "Cc" else c for c in node.host)
+    port = "" if node.port is None else node.port
+    return in_job(f"output-op/{name}-{port}-{node.resource_id}")
+
+
+def output_directory():
+    """The directory where files belong that this step puts out: the server offers them for download. It need not exist yet."""
+    return f"{node_outputs()}/{job.context().operation_id}"
 
 
 def _call(function, verb, path, *arguments):

@@ -3,7 +3,7 @@
 Header values may hold references to secrets. A redirect is an answer like others unless `redirects` is given."""
 
 import json as _json
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from .. import host
 from ..failure import Failure, HostError
@@ -46,17 +46,36 @@ def get(url, **options):
     return request("GET", url, **options)
 
 
+def head(url, **options):
+    """`request("HEAD", …)`."""
+    return request("HEAD", url, **options)
+
+
 def post(url, **options):
     """`request("POST", …)`."""
     return request("POST", url, **options)
 
 
-def request(method, url, *, headers=None, body=b"", json=None, timeout=60.0, redirects=0, limit=16 << 20):
-    """Sends a request and returns its answer. At most `limit` bytes of body; at most `redirects` redirects."""
+def put(url, **options):
+    """`request("PUT", …)`."""
+    return request("PUT", url, **options)
+
+
+def delete(url, **options):
+    """`request("DELETE", …)`."""
+    return request("DELETE", url, **options)
+
+
+def request(method, url, *, headers=None, body=b"", json=None, form=None, timeout=60.0, redirects=0, limit=16 << 20):
+    """Sends a request and returns its answer. The body is given as it is, as a document (`json`) or as the fields of a form.
+    At most `limit` bytes of body; at most `redirects` redirects."""
     headers = list((headers or {}).items())
     if json is not None:
         body = _json.dumps(json).encode()
         headers.append(("content-type", "application/json"))
+    elif form is not None:
+        body = urlencode(form).encode()
+        headers.append(("content-type", "application/x-www-form-urlencoded"))
     for _ in range(redirects + 1):
         response = _send(method, url, headers, bytes(body), timeout, limit)
         location = response.header("location") if response.status in (301, 302, 303, 307, 308) else None

@@ -23,6 +23,10 @@ class Agent:
         doing = f"asking the SNMP agent {self.peer} for {', '.join(names)}"
         return [(one.name, value(one.value)) for one in host.call("snmp", "get", self._agent, list(names), doing=doing)]
 
+    def get_one(self, name):
+        """The value of one object; None when there is none."""
+        return next((value for _, value in self.get(name)), None)
+
     def walk(self, root, limit=10000):
         """All values below an object, as a list of (name, value)."""
         doing = f"asking the SNMP agent {self.peer} for {root}"

@@ -3,6 +3,19 @@
 import json
 
 from .. import host
+from ..failure import Failure
+
+
+def parse(text):
+    """A reference to an output as jobs write it, `#{phase.bundle/tool_1.name}` or without the frame, as (phase, operation id, name):
+    what `find` takes."""
+    bare = text.strip()
+    if bare.startswith("#{") and bare.endswith("}"):
+        bare = bare[2:-1]
+    parts = tuple(part.strip() for part in bare.split("."))
+    if len(parts) != 3 or not all(parts):
+        raise Failure(f"Malform output key {text}.", "invalid-option")
+    return parts
 
 
 def find(phase, operation_id, name):
