@@ -23,20 +23,13 @@ fn job(mongo: &MongoDouble) -> TestJob {
         "password": "x", "runnerId": 1});
     let job = TestJob::new(params([one_shot([phase("A", "runner_target", operations)])]), &[node]).unwrap();
     write_tool(&job);
-    announce(&job, mongo);
+    job.server.set_mongo(mongo.announcement());
     job
 }
 
 fn write_tool(job: &TestJob) {
     let tool = "#!/bin/sh\necho said\necho '{\"word\": \"hello\"}' > \"$OUTPUT_PATH\"\n";
     job.home.write_local_plugin("basic", "say", tool).unwrap();
-}
-
-fn announce(job: &TestJob, mongo: &MongoDouble) {
-    let MongoUser { name, password } = user();
-    job.server
-        .set_mongo(json!({"host": mongo.address().to_string(), "database": "autoexec", "username": name,
-        "passwordPlain": password, "option": "authSource=admin&serverSelectionTimeoutMS=3000"}));
 }
 
 /// Adds lines to section `[autoexec]`, which is the last one.

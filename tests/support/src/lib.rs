@@ -1,6 +1,7 @@
 //! Real servers and doubles for the tests
 
 pub mod agent;
+pub mod cluster;
 pub mod home;
 pub mod mongo;
 pub mod process;
@@ -10,3 +11,4 @@ pub mod server;
 pub mod snmpd;
 pub mod sshd;
 pub mod sudoers;
+mod tls;

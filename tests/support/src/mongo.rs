@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bson::{Document, oid::ObjectId};
+use serde_json::{Value, json};
 
 use self::commands::Connection;
 
@@ -100,6 +101,14 @@ impl MongoDouble {
     /// `db.url`, without user.
     pub fn url(&self) -> String {
         format!("mongodb://{}/", self.address)
+    }
+
+    /// How a console announces it (`spec/server-api.md` §4.5), with the user in plain.
+    pub fn announcement(&self) -> Value {
+        let user =
+            self.shared.user.clone().unwrap_or(MongoUser { name: String::new(), password: String::new() });
+        json!({"host": self.address.to_string(), "database": "autoexec", "username": user.name,
+            "passwordPlain": user.password, "option": "authSource=admin&serverSelectionTimeoutMS=3000"})
     }
 
     /// Where it listens.

@@ -9,7 +9,6 @@ mod call;
 mod data;
 mod failure;
 mod listen;
-mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,7 +24,7 @@ pub use self::failure::FailMode;
 use self::data::Data;
 use self::failure::{Chooser, Failures};
 use self::listen::Listener;
-use self::tls::Authority;
+use crate::tls::Authority;
 
 /// What the server is.
 #[derive(Debug, Clone)]

@@ -1,6 +1,5 @@
 //! `documents`: collected data in MongoDB.
 
-use autoexec_e2e::TestJob;
 use autoexec_e2e::guests::guest;
 use autoexec_test_support::mongo::{MongoDouble, MongoUser};
 use bson::doc;
@@ -27,19 +26,12 @@ fn user() -> MongoUser {
     MongoUser { name: "autoexec".to_owned(), password: "m0ngo-Pa55".to_owned() }
 }
 
-fn announce(job: &TestJob, mongo: &MongoDouble) {
-    let MongoUser { name, password } = user();
-    job.server
-        .set_mongo(json!({"host": mongo.address().to_string(), "database": "autoexec", "username": name,
-        "passwordPlain": password, "option": "authSource=admin&serverSelectionTimeoutMS=3000"}));
-}
-
 #[test]
 fn documents_are_saved_found_and_removed() {
     let mongo = MongoDouble::start(Some(user())).unwrap();
     mongo.insert("COLLECT_OS", doc! { "key": "a", "old": true });
     let job = everything(steps(), GRANT);
-    announce(&job, &mongo);
+    job.server.set_mongo(mongo.announcement());
     job.expect(0, &["--firstfire"]).unwrap();
     let saved = |key: &str| json!({"key": key, "port": 443});
     assert_eq!(answer(&job, 4), json!([saved("a"), saved("b")]), "replaced as a whole, and added");
@@ -83,7 +75,7 @@ fn a_run_from_files_uses_the_database_of_the_configuration() {
 fn a_collection_that_is_not_granted_is_not_touched() {
     let mongo = MongoDouble::start(Some(user())).unwrap();
     let job = everything(steps(), "documents = { read = [\"COLLECT_*\"] }\n");
-    announce(&job, &mongo);
+    job.server.set_mongo(mongo.announcement());
     job.expect(1, &["--firstfire"]).unwrap();
     assert!(mongo.documents("COLLECT_OS").is_empty());
     assert_denied(&job, "documents", "documents = { write = [\"COLLECT_OS\"] }");

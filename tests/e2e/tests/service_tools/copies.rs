@@ -1,8 +1,12 @@
-//! `fileops/remotecopy` over sshd.
+//! `fileops/remotecopy` over sshd: with one node, and from one node to another.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use autoexec_e2e::TestJob;
+use autoexec_e2e::build::{node_file, one_shot, params, phase};
+use autoexec_e2e::guests::guest;
+use autoexec_test_support::server::Scope;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::json;
 
@@ -58,4 +62,53 @@ fn files_go_to_the_node_and_come_back() {
     );
     let log = bench.run(1);
     assert!(log.contains("not granted") && !here.path().join("back/passwd").exists(), "{log}");
+}
+
+#[test]
+fn a_tree_goes_from_one_node_to_another() {
+    let servers = [(); 2].map(|()| Sshd::start(SshdOptions::default()).unwrap());
+    if servers[0].password().is_empty() {
+        return;
+    }
+    let places = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for place in &places {
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let large: Vec<u8> = (0..2_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    fs::create_dir_all(places[0].path().join("app/lib")).unwrap();
+    fs::write(places[0].path().join("app/lib/a b.bin"), &large).unwrap();
+    let [from, to] = places.each_ref().map(|place| place.path().to_str().unwrap());
+    let copy = |number, direction: &str, src: &str, dest: &str| {
+        operation(
+            "fileops/remotecopy",
+            number,
+            &[("direction", direction), ("src", src), ("dest", dest), ("np", "0")],
+        )
+    };
+    // What is relative on the runner is below the directory of the job.
+    let pull = phase("pull", "runner_target", [copy(1, "pull", &format!("{from}/app"), "file/app")]);
+    let push = phase("push", "runner_target", [copy(2, "push", "file/app", &format!("{to}/"))]);
+    let job = TestJob::new(params([one_shot([pull]), one_shot([push])]), &[]).unwrap();
+    job.install_component("fileops/remotecopy", &guest("fileops/remotecopy").unwrap()).unwrap();
+    let policy = format!(
+        "[[grant]]\ntools = [\"fileops/remotecopy\"]\ntarget = {{ read = [\"{from}\", \"{to}\"], write = [\"{to}\"] }}\n\
+         filesystem = {{ read = [\"${{job.dir}}/file\"], write = [\"${{job.dir}}/file\"] }}\n"
+    );
+    job.home.write("conf/policy/10-site.toml", policy).unwrap();
+    let nodes: Vec<_> = (71..)
+        .zip(&servers)
+        .map(|(id, sshd)| {
+            json!({"resourceId": id, "nodeName": format!("n{id}"), "nodeType": "Linux", "host": "127.0.0.1", "runnerId": 1,
+                "protocol": "ssh", "protocolPort": sshd.port(), "username": sshd.user(), "password": sshd.password()})
+        })
+        .collect();
+    job.set_nodes(Scope::Job, &node_file(&nodes));
+    for (phase, node) in ["pull", "push"].into_iter().zip(&nodes) {
+        job.set_nodes(Scope::Phase(phase.to_owned()), &node_file(std::slice::from_ref(node)));
+    }
+    let finished = job.run(&["--firstfire"]).unwrap();
+    let log = job.node_log("pull", "127.0.0.1--71") + &job.node_log("push", "127.0.0.1--72");
+    assert_eq!(finished.code, Some(0), "{log}\n{}", job.console());
+    assert_eq!(fs::read(places[1].path().join("app/lib/a b.bin")).unwrap(), large, "{log}");
+    assert!(job.node_log("pull", "127.0.0.1--72").is_empty(), "each phase has a node of its own");
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{Bench, KEY, operation};
 
 /// What a person at a keyboard sees: a prompt with the device's name, pages of 20 lines, `%` in front of complaints.
-const DEVICE: &str = r#"#!/bin/sh
+pub(crate) const DEVICE: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 mode= pages=1
 printf '\r\nWelcome to sw1>\r\nlab use only #\r\n\r\n'
@@ -44,6 +44,18 @@ while printf 'sw1%s#' "$mode" && IFS= read -r line; do
 done
 "#;
 
+/// A directory with these programs, open to all.
+pub(crate) fn scripts(programs: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    for (name, text) in programs {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    dir
+}
+
 struct Device {
     sshd: Sshd,
     dir: TempDir,
@@ -51,11 +63,8 @@ struct Device {
 
 impl Device {
     fn start() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let dir = scripts(&[("switch", DEVICE)]);
         let script = dir.path().join("switch");
-        fs::write(&script, DEVICE).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         let config = vec![format!("ForceCommand {}", script.display())];
         let sshd = Sshd::start(SshdOptions { config, ..SshdOptions::default() }).unwrap();
         // Without root only a key can log in, which these nodes do not have.

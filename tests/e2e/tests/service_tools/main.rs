@@ -1,15 +1,21 @@
 //! Built-in tools in the sandbox against real services: nginx, vsftpd, sshd, snmpd, and a device that is a script behind
-//! sshd.
+//! sshd or telnetd; against doubles on the wire where there is no server to be had: MongoDB and a Kubernetes cluster. And what is true of
+//! all tools.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod catalogue;
+mod cluster;
 mod copies;
 mod devices;
+mod documents;
 mod ftp;
 mod http;
+mod inspection;
 mod scp;
 mod service;
 mod snmp;
+mod telnet;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{one_shot, op, params, phase, with_option, with_output};

@@ -11,13 +11,13 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// The authority.
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -25,12 +25,12 @@ impl Authority {
         Ok(Self { issuer, pem })
     }
 
-    pub(super) fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
     /// Accepts TLS with a certificate for `names`.
-    pub(super) fn acceptor(&self, names: &[String]) -> Result<TlsAcceptor> {
+    pub(crate) fn acceptor(&self, names: &[String]) -> Result<TlsAcceptor> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(names)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -39,7 +39,7 @@ impl Authority {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
-            .context("the certificate of the console double")?;
+            .context("a certificate for the tests")?;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
