@@ -32,8 +32,10 @@ pub use error::{CliError, Hint};
 #[must_use]
 pub fn main() -> ProcessExit {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == autoexec_confine::HELPER_ARGUMENT) {
-        return confined(arguments);
+    match arguments.next() {
+        Some(first) if first == autoexec_confine::HELPER_ARGUMENT => return confined(arguments),
+        Some(first) if first == autoexec_transport::ssh::WORKER_ARGUMENT => return ssh_worker(),
+        _ => {}
     }
     let code = match args::parse(std::env::args_os()) {
         Ok(parsed) => match boot::dispatch(parsed) {
@@ -59,6 +61,28 @@ fn confined(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ProcessE
     // It is the node's log that reads this; nobody does if it is closed, and the code still tells.
     let _ = writeln!(std::io::stderr().lock(), "ERROR: {error}");
     ProcessExit::from(autoexec_confine::EXIT_NOT_CONFINED)
+}
+
+/// Holds SSH connections for the run that started this process. What is worth a line goes to standard error, which that
+/// run reads.
+fn ssh_worker() -> ProcessExit {
+    let logged = tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::WARN)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+    match logged
+        .map_err(|error| error.to_string())
+        .and_then(|()| autoexec_transport::ssh::serve().map_err(|error| error.to_string()))
+    {
+        Ok(()) => ProcessExit::SUCCESS,
+        Err(problem) => {
+            print_progress(&format!("ERROR {problem}"));
+            ProcessExit::FAILURE
+        }
+    }
 }
 
 /// The door to the terminal for text that is a command's result.

@@ -231,7 +231,9 @@ fn over_ssh(error: &SshError) -> TargetError {
         | SshErrorKind::HostKeyRevoked { .. } => TargetError::Denied(text),
         SshErrorKind::Auth { .. } => TargetError::NotAuthenticated(text),
         SshErrorKind::Timeout { .. } | SshErrorKind::Silent { .. } => TargetError::TimedOut,
-        SshErrorKind::ConnectionLost { .. } | SshErrorKind::NoExit => TargetError::Disconnected(text),
+        SshErrorKind::ConnectionLost { .. } | SshErrorKind::WorkerEnded { .. } | SshErrorKind::NoExit => {
+            TargetError::Disconnected(text)
+        }
         SshErrorKind::TooLarge { limit, .. } => TargetError::TooLarge(*limit),
         _ => TargetError::Other(text),
     }

@@ -11,7 +11,7 @@ use autoexec_model::value::{Inputs, NodeVariables, resolve_inputs};
 use autoexec_model::{Call, GroupNo, JobId, JobParams, Node, Operation, OperationBody, SecretKey};
 use autoexec_plan::{Filter, JobPlan, PlannedPhase};
 use autoexec_store::Home;
-use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings};
+use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings, WorkerProgram};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,18 @@ use crate::capabilities::Surroundings;
 use crate::permits::SitePolicy;
 use crate::scripts::InlineScripts;
 use crate::settings::{RunnerSettings, Shared, ToolRunners};
+
+/// What holds SSH connections: the running tests, started anew for one that is none.
+fn ssh_worker() -> WorkerProgram {
+    let arguments = ["--ignored", "--exact", "samples::holds_ssh_connections"];
+    WorkerProgram { path: "/proc/self/exe".into(), arguments: arguments.map(Into::into).to_vec() }
+}
+
+#[test]
+#[ignore = "a part of the tests that connect over SSH, which start it as a process of its own"]
+fn holds_ssh_connections() {
+    autoexec_transport::ssh::serve().unwrap();
+}
 
 /// A phase with one operation, read from JSON of the server's form.
 fn phase_from(operation: &Value) -> PlannedPhase {
@@ -92,6 +104,7 @@ impl Sample {
         let connector = SshConnector::new(SshSettings {
             connect_timeout: Duration::from_secs(30),
             host_keys: HostKeyPolicy::TrustOnFirstUse,
+            worker: ssh_worker(),
             ..SshSettings::new(dir.path().join("known_hosts"))
         });
         let agents = TagentConnector::new(TagentSettings {

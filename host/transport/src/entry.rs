@@ -6,19 +6,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::ssh::isolation::plain;
+
 /// Where the bytes of an uploaded file come from.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum UploadSource {
     /// A local file; a symbolic link is followed.
-    File(PathBuf),
+    File(#[serde(with = "plain::own_path")] PathBuf),
     /// These bytes.
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "plain::bytes")] Vec<u8>),
 }
 
 /// One file to put on a target.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct UploadEntry {
     /// Its content.
     pub source: UploadSource,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The end of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// It exited with this code. A remote shell reports a signalled child as `128 + n`, which stays a code.
     Code(i32),
@@ -29,7 +31,7 @@ impl fmt::Display for Exit {
 }
 
 /// What is known about a process group after it was told to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopOutcome {
     /// True when we looked and no live process of the group was left; false means "not known", not "alive".
     pub proved_dead: bool,

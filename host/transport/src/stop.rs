@@ -1,9 +1,10 @@
 //! Telling running work to stop: an ordered level that only rises.
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// How urgently work has to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StopLevel {
     /// Go on.
     #[default]

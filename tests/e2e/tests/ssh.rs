@@ -8,6 +8,7 @@ use std::path::Path;
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{node_file, one_shot, op, params, phase, with_option, with_output};
 use autoexec_e2e::wait::{LONG, until};
+use autoexec_test_support::process::lives;
 use autoexec_test_support::server::{CallName, File, Scope};
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::{Value, json};
@@ -197,4 +198,62 @@ fn a_target_that_goes_away_in_the_middle_fails_its_node_only() {
     let log = job.node_log("T", &key(71));
     assert!(log.contains("ERROR: ") && log.contains("the connection was lost"), "{log}");
     assert_eq!(job.status("T", &key(72))["status"], "succeed", "{}", job.node_log("T", &key(72)));
+}
+
+/// The processes that hold the SSH connections of a run.
+fn ssh_processes(run: nix::unistd::Pid) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_one = |pid: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.starts_with("Name:\tautoexec-ssh\n") && status.contains(&format!("\nPPid:\t{run}\n"))
+    };
+    pids.filter(is_one).collect()
+}
+
+#[test]
+fn a_crash_of_an_ssh_process_costs_its_connections_and_not_the_job() {
+    let sshd = sshd();
+    let job = job(
+        vec![op("basic/hold", "target", 1), op("basic/after", "target", 2)],
+        &[target(&sshd, 71, sshd.password())],
+    );
+    set_identity(&job, &sshd);
+    // Under another name the second one has another rule.
+    let mut other = target(&sshd, 72, sshd.password());
+    other["host"] = json!("localhost");
+    job.set_nodes(Scope::Job, &node_file(&[target(&sshd, 71, sshd.password()), other]));
+    job.home.write("conf/ssh.toml", "[[hosts]]\nmatch = [\"localhost\"]\ndetached = true\n").unwrap();
+    let gate = job.home.path().join("gate");
+    let script = format!("echo holding\nuntil [ -e {} ]; do sleep 0.05; done\necho held\n", gate.display());
+    job.home.write_remote_plugin("basic", "hold", &script).unwrap();
+    job.home.write_remote_plugin("basic", "after", "echo afterwards\n").unwrap();
+    std::fs::set_permissions(job.home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let running = job.start(&["--firstfire"]).unwrap();
+    let logs = [key(71), "localhost--72".to_owned()];
+    until("both scripts", LONG, || {
+        logs.iter().all(|key| job.node_log("T", key).contains(" holding\n")).then_some(())
+    })
+    .unwrap();
+    let processes = ssh_processes(running.pid());
+    assert_eq!(processes.len(), 1, "two direct connections are in one process");
+    // More than once: the first one is taken by Rust's own handler, which expects the fault to come again.
+    let pid = nix::unistd::Pid::from_raw(processes[0]);
+    let crash = || nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSEGV).is_err();
+    until("the crash", LONG, || (crash() || !lives(pid)).then_some(())).unwrap();
+    let again = || job.node_log("T", &logs[1]).contains("Connected again.").then_some(());
+    until("a new connection", LONG, again).unwrap();
+    std::fs::write(&gate, "").unwrap();
+    let finished = running.wait().unwrap();
+    assert_eq!(finished.code, Some(1), "{}", job.console());
+    let [lost, kept] = logs.each_ref().map(|key| job.node_log("T", key));
+    assert!(lost.contains("ended by signal 11 (SIGSEGV), with one more connection in it"), "{lost}");
+    assert_eq!(job.status("T", &logs[0])["status"], "failed", "{lost}");
+    assert_eq!(job.status("T", &logs[1])["status"], "succeed", "{kept}");
+    for (text, times) in [(" holding\n", 1), (" held\n", 1), (" afterwards\n", 1)] {
+        assert_eq!(kept.matches(text).count(), times, "{text}: {kept}");
+    }
+    let log = std::fs::read_to_string(job.home.path().join("logs/autoexec.log")).unwrap();
+    let told = log.lines().find(|line| line.contains("an SSH process ended with connections in it")).unwrap();
+    assert!(told.contains("@127.0.0.1:") && told.contains("@localhost:"), "{told}");
 }

@@ -66,9 +66,9 @@ pub(super) async fn run(
     let Reporters { all: reporters, table, reader } = reporters(&prepared, &console, &store, outbox_handle)?;
     let outbox_wait = prepared.config.autoexec.outbox_wait;
     let (face, reading_ends) = (prepared.request.face, asked_to_end.clone());
-    let mut outcome = engine(home, prepared, control, store.records(), (guards, surroundings))?
-        .run(reporters, receiver)
-        .await;
+    let (engine, connector) = engine(home, prepared, control, store.records(), (guards, surroundings))?;
+    let mut outcome = engine.run(reporters, receiver).await;
+    let connections = tokio::spawn(async move { connector.close().await });
     store.finish(&console);
     if let Some(outbox) = outbox {
         outcome.undelivered = outbox::drain(&outbox, outbox_wait, asked_to_end, &console).await;
@@ -79,6 +79,8 @@ pub(super) async fn run(
     if face == Face::Human {
         crate::print(&format!("{}\n", table.render()))?;
     }
+    // They have had the time of all that.
+    let _ = connections.await;
     Ok(outcome)
 }
 
@@ -184,7 +186,7 @@ fn engine(
     control: JobControl,
     records: Arc<dyn NodeRecords>,
     (guards, surroundings): (Guards, Surroundings),
-) -> Result<Engine, CliError> {
+) -> Result<(Engine, SshConnector), CliError> {
     let Prepared { request, config, job_dir, job, runner, exec_user, tenant, client, params, .. } = prepared;
     let plan = JobPlan::new(&params, &request.filter);
     let mut ssh_keys = request.ssh_keys;
@@ -214,7 +216,7 @@ fn engine(
             surroundings,
             tape: request.tape,
         },
-        connector,
+        connector.clone(),
         TagentConnector::new(tagent_settings(&config)),
         scripts(client.as_ref(), &job, &job_dir),
     );
@@ -228,7 +230,7 @@ fn engine(
         instance: prepared.instance,
         control,
     };
-    Ok(Engine {
+    let engine = Engine {
         settings: RunSettings {
             job,
             runner,
@@ -251,7 +253,8 @@ fn engine(
         runners: Box::new(runners),
         logs: Box::new(FileLogs::new(job_dir, exec_user, LogClock::system())),
         services: Box::new(services),
-    })
+    };
+    Ok((engine, connector))
 }
 
 /// Without a server only scripts whose text stands in the parameters can run.

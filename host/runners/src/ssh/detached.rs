@@ -98,6 +98,7 @@ pub(super) fn is_lost(error: &SshError) -> bool {
     matches!(
         error.kind(),
         SshErrorKind::ConnectionLost { .. }
+            | SshErrorKind::WorkerEnded { .. }
             | SshErrorKind::Timeout { .. }
             | SshErrorKind::NoExit
             | SshErrorKind::Channel { .. }

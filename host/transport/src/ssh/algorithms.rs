@@ -51,7 +51,7 @@ pub(super) fn offer(session: &Session, legacy: &[String]) -> Result<Vec<&'static
     match legacy.iter().zip(&found).find(|(_, found)| !**found) {
         None => Ok(host_keys),
         Some((name, _)) => Err(SshErrorKind::Invalid {
-            what: "legacy algorithms",
+            what: "legacy algorithms".into(),
             detail: format!(
                 "{name:?} is not in the libssh2 of this program; see docs/ssh.md for builds that have it"
             ),
@@ -60,7 +60,7 @@ pub(super) fn offer(session: &Session, legacy: &[String]) -> Result<Vec<&'static
 }
 
 fn missing(error: &ssh2::Error) -> SshErrorKind {
-    SshErrorKind::Local { what: "the algorithms", detail: error.message().to_owned() }
+    SshErrorKind::Local { what: "the algorithms".into(), detail: error.message().to_owned() }
 }
 
 fn choose(supported: &[&'static str], legacy: &[String]) -> Vec<&'static str> {

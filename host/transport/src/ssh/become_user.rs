@@ -5,6 +5,9 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
+use super::isolation::plain;
 use super::marker::Token;
 use super::task::RemoteCommand;
 use super::wrapper::{LOOKED_UP, word};
@@ -15,7 +18,7 @@ use crate::shell::quote;
 pub(super) const NOT_SHARED: i32 = 97;
 
 /// By which program another user is become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// `sudo`; the password is the login account's own.
     Sudo,
@@ -24,13 +27,14 @@ pub enum Method {
 }
 
 /// Another user of the target.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
     /// Its name.
     pub user: String,
     /// How to become it.
     pub method: Method,
     /// What `sudo` or `su` asks for; none where it asks for nothing.
+    #[serde(with = "plain::maybe_secret")]
     pub password: Option<Secret>,
 }
 

@@ -1,8 +1,7 @@
-//! A connection as its users see it, and the thread behind it.
+//! The thread behind a connection, in the process that holds it.
 
 use std::cell::Cell;
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -10,24 +9,15 @@ use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use super::become_user::Account;
-use super::connector::SshConnector;
-use super::error::{SshError, SshErrorKind, Step};
-use super::exec::{self, ExecRequest, RemoteEnd};
-use super::files::{self, Arriving, RemoteDir};
+use super::dialer::Dialer;
+use super::error::{SshErrorKind, Step};
+use super::isolation::Alive;
 use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
-use super::remote::{self, RemotePid};
 use super::settings::{SshSettings, SshTarget};
-use super::stopping;
-use super::task::{RemoteCommand, RemoteTask, TaskEnd};
-use super::upload;
-use crate::entry::UploadEntry;
-use crate::exit::StopOutcome;
-use crate::output::OutputSink;
 use crate::stop::{StopLevel, StopToken};
 
 /// libssh2 and our own frames need far less; a thousand connections should not reserve gigabytes.
@@ -35,13 +25,12 @@ const STACK: usize = 512 * 1024;
 
 type Job = Box<dyn FnOnce(&Worker) + Send>;
 
-/// An authenticated connection to one account. Operations are done one at a time; dropping it closes the connection,
-/// after the operation under way has been stopped.
+/// The thread of an authenticated connection to one account. Jobs are done one at a time; dropping it closes the
+/// connection after those that were given to it.
 #[derive(Debug)]
-pub struct SshConnection {
+pub(super) struct Thread {
     jobs: Sender<Job>,
     wake: Arc<EventFd>,
-    target: String,
 }
 
 /// What the thread owns.
@@ -49,9 +38,9 @@ pub(super) struct Worker {
     pub(super) link: Link,
     pub(super) target: SshTarget,
     pub(super) settings: Arc<SshSettings>,
-    connector: SshConnector,
+    dialer: Dialer,
     runtime: Handle,
-    wake: Arc<EventFd>,
+    pub(super) wake: Arc<EventFd>,
     /// Whether the target has gzip, as far as we know.
     gzip: Cell<bool>,
 }
@@ -75,13 +64,13 @@ impl Worker {
                 .map(Socket::Tcp)
                 .map_err(|error| SshErrorKind::Connect { tried: format!("{address}: {error}") })?,
             // The way through jump hosts is theirs to make.
-            None => self.runtime.block_on(self.connector.reach(&self.target, patience.until()))?,
+            None => self.runtime.block_on(self.dialer.reach(&self.target, patience.until()))?,
         };
         Link::establish(socket, &self.target, &self.settings, Arc::clone(&self.wake), &patience)
     }
 }
 
-/// Tells the thread when its caller has gone away.
+/// Tells the thread when nobody waits for its login any more.
 struct Presence {
     abandoned: Arc<AtomicBool>,
     wake: Arc<EventFd>,
@@ -102,24 +91,21 @@ pub(super) fn ring(wake: &EventFd) {
     let _ = wake.write(1);
 }
 
-impl SshConnection {
+impl Thread {
     /// Starts the thread on a connected socket and waits until it is logged in.
     pub(super) async fn start(
         socket: Socket,
         target: &SshTarget,
-        connector: SshConnector,
-        slot: Arc<OwnedSemaphorePermit>,
-        stop: &StopToken,
+        dialer: Dialer,
+        alive: Alive,
     ) -> Result<Self, SshErrorKind> {
-        let settings = connector.settings();
+        let settings = dialer.settings();
         let runtime = Handle::current();
         let wake = event()?;
         let (jobs, queue) = mpsc::channel();
         let (logged_in, reply) = oneshot::channel();
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
-        let presence = Presence { abandoned, wake: Arc::clone(&wake), answered: false };
-        let connection = Self { jobs, wake: Arc::clone(&wake), target: target.to_string() };
+        let (cancel, presence) = presence(&wake);
+        let connection = Self { jobs, wake: Arc::clone(&wake) };
         let target = target.clone();
         let serve = move || {
             let patience =
@@ -127,223 +113,35 @@ impl SshConnection {
             match Link::establish(socket, &target, &settings, Arc::clone(&wake), &patience) {
                 Ok(link) => {
                     if logged_in.send(Ok(())).is_ok() {
-                        work(
-                            &Worker {
-                                link,
-                                target,
-                                settings,
-                                connector,
-                                runtime,
-                                wake,
-                                gzip: Cell::new(true),
-                            },
-                            &queue,
-                        );
+                        let gzip = Cell::new(true);
+                        work(&Worker { link, target, settings, dialer, runtime, wake, gzip }, &queue);
                     }
                 }
                 Err(kind) => {
                     let _ = logged_in.send(Err(kind));
                 }
             }
-            drop(slot);
+            drop(alive);
         };
         thread(serve)?;
-        await_reply(reply, presence, stop).await?;
+        await_reply(reply, presence).await?;
         Ok(connection)
     }
 
-    /// Runs a plain exec request. Stdout and stderr go to `sink` in the order in which they arrive.
-    ///
-    /// At [`StopLevel::Terminate`] the channel is closed, and nothing is known about the command's processes; use
-    /// [`Self::run`] for commands that must be stopped for certain. A server that closes the channel without naming
-    /// an exit code is taken for exit code 0, because libssh2 does not tell; `run` has a report of its own.
-    pub async fn exec(
-        &mut self,
-        request: ExecRequest,
-        sink: Arc<dyn OutputSink>,
-        stop: &StopToken,
-    ) -> Result<RemoteEnd, SshError> {
-        self.call(stop, move |worker, cancel| {
-            let settings = &worker.settings;
-            exec::exec(&worker.link, &request, &*sink, cancel, settings.write_timeout, settings.read_timeout)
-        })
-        .await
+    /// Has something done on the thread, without waiting for it. False when the thread has ended.
+    pub(super) fn post(&self, job: impl FnOnce(&Worker) + Send + 'static) -> bool {
+        let taken = self.jobs.send(Box::new(job)).is_ok();
+        self.ring();
+        taken
     }
 
-    /// Runs a command in a directory of a POSIX target, in its own process group, with empty input. `on_start` is
-    /// called on the connection's thread as soon as the group is known.
-    ///
-    /// At [`StopLevel::Terminate`] the group gets TERM each second, then KILL after [`super::REMOTE_GRACE`]; at
-    /// [`StopLevel::Kill`] it gets KILL at once. A command silent for longer than the read timeout is stopped
-    /// likewise and fails. A descendant that keeps the output open after the command has ended is waited for
-    /// [`super::REMOTE_LINGER`] and then left alone.
-    pub async fn run(
-        &mut self,
-        command: RemoteCommand,
-        sink: Arc<dyn OutputSink>,
-        stop: &StopToken,
-        on_start: impl FnOnce(RemotePid) + Send + 'static,
-    ) -> Result<RemoteEnd, SshError> {
-        let task = RemoteTask { setup: None, command, wanted: None, detached: None };
-        self.run_task(task, sink, stop, on_start).await.map(|end| end.end)
-    }
-
-    /// The same with files before the command and a file after it, in one request.
-    pub async fn run_task(
-        &mut self,
-        task: RemoteTask,
-        sink: Arc<dyn OutputSink>,
-        stop: &StopToken,
-        on_start: impl FnOnce(RemotePid) + Send + 'static,
-    ) -> Result<TaskEnd, SshError> {
-        self.call(stop, move |worker, cancel| remote::run(worker, &task, &*sink, cancel, Box::new(on_start)))
-            .await
-    }
-
-    /// Goes on with a detached task that another connection began: its output from where that one was, its end.
-    pub async fn attach(
-        &mut self,
-        task: RemoteTask,
-        sink: Arc<dyn OutputSink>,
-        stop: &StopToken,
-    ) -> Result<TaskEnd, SshError> {
-        self.call(stop, move |worker, cancel| {
-            let Some(detached) = &task.detached else {
-                let detail = "it was not started detached".to_owned();
-                return Err(SshErrorKind::Invalid { what: "task", detail });
-            };
-            remote::attach(worker, &task, detached, &*sink, cancel)
-        })
-        .await
-    }
-
-    /// Stops a process group that an earlier connection of the same account started; `account` is the user that its
-    /// command ran as, where that was another one.
-    pub async fn stop_group(
-        &mut self,
-        pid: RemotePid,
-        account: Option<Account>,
-        stop: &StopToken,
-    ) -> Result<StopOutcome, SshError> {
-        self.call(stop, move |worker, cancel| {
-            if pid.group <= 1 {
-                let detail = format!("{} would hit other processes", pid.group);
-                return Err(SshErrorKind::Invalid { what: "process group", detail });
-            }
-            let proved_dead = stopping::stop_group(worker, pid.group, account.as_ref(), cancel, None)?;
-            Ok(StopOutcome { proved_dead })
-        })
-        .await
-    }
-
-    /// Makes a new directory under `/tmp` that only this account can enter, named `prefix` plus a random ending
-    /// (defects 48, 49). The prefix may hold ASCII letters, digits, `.`, `_` and `-`.
-    pub async fn make_private_dir(&mut self, prefix: &str, stop: &StopToken) -> Result<RemoteDir, SshError> {
-        let prefix = prefix.to_owned();
-        self.call(stop, move |worker, cancel| files::make_private_dir(worker, &prefix, cancel)).await
-    }
-
-    /// Removes a directory with all it holds and waits until it is gone (defect 50).
-    pub async fn remove_dir(&mut self, dir: &RemoteDir, stop: &StopToken) -> Result<(), SshError> {
-        self.remove_dir_of(dir, Vec::new(), stop).await
-    }
-
-    /// The same for a directory in which commands ran as other users.
-    pub async fn remove_dir_of(
-        &mut self,
-        dir: &RemoteDir,
-        accounts: Vec<Account>,
-        stop: &StopToken,
-    ) -> Result<(), SshError> {
-        let dir = dir.clone();
-        self.call(stop, move |worker, cancel| files::remove_dir(worker, &dir, &accounts, cancel)).await
-    }
-
-    /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents
-    /// are created, existing files replaced, modes set exactly. A failure leaves what was already written.
-    pub async fn upload_tree(
-        &mut self,
-        entries: Vec<UploadEntry>,
-        dir: &str,
-        stop: &StopToken,
-    ) -> Result<(), SshError> {
-        let dir = dir.to_owned();
-        self.call(stop, move |worker, cancel| upload::upload(worker, &entries, &dir, cancel)).await
-    }
-
-    /// Fetches a file of at most `max_bytes` to a temporary name beside `local` and renames it. Returns its length,
-    /// or none when there is no such remote file.
-    pub async fn download(
-        &mut self,
-        remote: &str,
-        local: &Path,
-        max_bytes: u64,
-        stop: &StopToken,
-    ) -> Result<Option<u64>, SshError> {
-        let arriving = Arriving::new(local).map_err(|kind| SshError::new(&self.target, kind))?;
-        self.download_on(remote, &arriving, max_bytes, stop).await
-    }
-
-    /// The same for a file of which a part may have arrived over an earlier connection.
-    pub async fn download_on(
-        &mut self,
-        remote: &str,
-        arriving: &Arriving,
-        max_bytes: u64,
-        stop: &StopToken,
-    ) -> Result<Option<u64>, SshError> {
-        let (remote, arriving) = (remote.to_owned(), arriving.clone());
-        self.call(stop, move |worker, cancel| files::download(worker, &remote, &arriving, max_bytes, cancel))
-            .await
-    }
-
-    /// Reads a file of at most `max_bytes`; none when there is no such file.
-    pub async fn read_file(
-        &mut self,
-        remote: &str,
-        max_bytes: u64,
-        stop: &StopToken,
-    ) -> Result<Option<Vec<u8>>, SshError> {
-        let remote = remote.to_owned();
-        self.call(stop, move |worker, cancel| files::read_file(worker, &remote, max_bytes, cancel)).await
-    }
-
-    /// `user@host:port`.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// Has something done on the thread, without waiting for it.
-    pub(super) fn post(&self, job: impl FnOnce(&Worker) + Send + 'static) {
-        // Where the thread has ended, nothing is left to be done.
-        let _ = self.jobs.send(Box::new(job));
+    /// Has the thread look at what ends its job early.
+    pub(super) fn ring(&self) {
         ring(&self.wake);
-    }
-
-    pub(super) async fn call<T: Send + 'static>(
-        &mut self,
-        stop: &StopToken,
-        operation: impl FnOnce(&Worker, &Cancel) -> Result<T, SshErrorKind> + Send + 'static,
-    ) -> Result<T, SshError> {
-        let (answer, reply) = oneshot::channel();
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
-        let job = Box::new(move |worker: &Worker| {
-            let _ = answer.send(operation(worker, &cancel));
-        });
-        let presence = Presence { abandoned, wake: Arc::clone(&self.wake), answered: false };
-        let result = match self.jobs.send(job) {
-            Ok(()) => {
-                ring(&self.wake);
-                await_reply(reply, presence, stop).await
-            }
-            Err(_) => Err(thread_gone()),
-        };
-        result.map_err(|kind| SshError::new(&self.target, kind))
     }
 }
 
-impl Drop for SshConnection {
+impl Drop for Thread {
     fn drop(&mut self) {
         // The queue has to be seen closed when the thread wakes.
         let (closed, _) = mpsc::channel();
@@ -373,10 +171,7 @@ pub(super) async fn start_gate(
     let (requests, queue) = mpsc::channel();
     let (gate, ways) = Gate::new(requests, Arc::clone(&wake));
     let (logged_in, reply) = oneshot::channel();
-    let stop = StopToken::never();
-    let abandoned = Arc::new(AtomicBool::new(false));
-    let cancel = Cancel::new(stop.clone(), Arc::clone(&abandoned));
-    let presence = Presence { abandoned, wake: Arc::clone(&wake), answered: false };
+    let (cancel, presence) = presence(&wake);
     let target = target.clone();
     thread(move || {
         let patience =
@@ -392,29 +187,24 @@ pub(super) async fn start_gate(
             }
         }
     })?;
-    await_reply(reply, presence, &stop).await?;
+    await_reply(reply, presence).await?;
     Ok(gate)
 }
 
-/// Waits for the thread's answer and wakes it whenever the stop level rises.
-async fn await_reply<T>(
-    mut reply: oneshot::Receiver<Result<T, SshErrorKind>>,
+fn presence(wake: &Arc<EventFd>) -> (Cancel, Presence) {
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let cancel = Cancel::new(StopToken::never(), Arc::clone(&abandoned));
+    (cancel, Presence { abandoned, wake: Arc::clone(wake), answered: false })
+}
+
+/// Waits until the thread has logged in.
+async fn await_reply(
+    reply: oneshot::Receiver<Result<(), SshErrorKind>>,
     mut presence: Presence,
-    stop: &StopToken,
-) -> Result<T, SshErrorKind> {
-    let mut level = StopLevel::Run;
-    loop {
-        tokio::select! {
-            answer = &mut reply => {
-                presence.answered = true;
-                return answer.unwrap_or_else(|_| Err(thread_gone()));
-            }
-            () = stop.above(level) => {
-                level = stop.level();
-                ring(&presence.wake);
-            }
-        }
-    }
+) -> Result<(), SshErrorKind> {
+    let answer = reply.await;
+    presence.answered = true;
+    answer.unwrap_or_else(|_| Err(thread_gone()))
 }
 
 fn thread_gone() -> SshErrorKind {

@@ -1,11 +1,15 @@
 //! Why an SSH operation failed. No text holds a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use super::isolation::plain;
 
 /// An SSH error with the account it is about.
 #[derive(Debug, Error)]
@@ -32,7 +36,7 @@ impl SshError {
 }
 
 /// The part of an exchange that was going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Waiting for a name server and for TCP.
     Connect,
@@ -68,7 +72,7 @@ impl fmt::Display for Step {
 }
 
 /// A host key that is not the recorded one.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Serialize, Deserialize)]
 #[error(
     "THE HOST KEY HAS CHANGED: {file} line {line} has {known_type} {known}, the host shows {key_type} {fingerprint}. \
      Somebody may be listening in, or the host was installed anew. Nothing was sent. If the new key is right, remove \
@@ -76,6 +80,7 @@ impl fmt::Display for Step {
 )]
 pub struct HostKeyChange {
     /// The known-hosts file.
+    #[serde(with = "plain::path")]
     pub file: PathBuf,
     /// Line of the recorded key, from 1.
     pub line: usize,
@@ -90,13 +95,14 @@ pub struct HostKeyChange {
 }
 
 /// The kinds of SSH errors.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SshErrorKind {
     /// The name has no address.
     #[error("the host name cannot be resolved: {source}; check the name and the name server")]
     Resolve {
         /// What the resolver said.
+        #[serde(with = "plain::io_error")]
         source: io::Error,
     },
     /// No address accepted a TCP connection.
@@ -136,6 +142,7 @@ pub enum SshErrorKind {
             file = .file.display())]
     HostKeyUnknown {
         /// The known-hosts file.
+        #[serde(with = "plain::path")]
         file: PathBuf,
         /// Type of the key shown.
         key_type: String,
@@ -150,6 +157,7 @@ pub enum SshErrorKind {
             file = .file.display())]
     HostKeyRevoked {
         /// The known-hosts file.
+        #[serde(with = "plain::path")]
         file: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -181,6 +189,7 @@ pub enum SshErrorKind {
         /// `user@host:port` of the jump host.
         jump: String,
         /// The error there.
+        #[serde(with = "plain::nested")]
         problem: Box<SshErrorKind>,
     },
     /// A jump host did not connect us further.
@@ -200,10 +209,12 @@ pub enum SshErrorKind {
     #[error("the known-hosts file {file} cannot be {action}: {source}", file = .file.display())]
     KnownHosts {
         /// The file.
+        #[serde(with = "plain::path")]
         file: PathBuf,
         /// What was tried: `read`, `locked`, `written`.
-        action: &'static str,
+        action: Cow<'static, str>,
         /// What the system said.
+        #[serde(with = "plain::io_error")]
         source: io::Error,
     },
     /// No method logged in.
@@ -236,6 +247,18 @@ pub enum SshErrorKind {
         /// What is known.
         detail: String,
     },
+    /// The process that served the connection is gone, and the connection with it.
+    #[error(
+        "the connection was lost: the process that served it {how}{}. From now on this host is served by a process of its own; \
+             if that ends as well, something that the host sends is the reason: look at its SSH server, or leave it out",
+            beside(*.others)
+    )]
+    WorkerEnded {
+        /// How it ended, such as `ended by signal 11 (SIGSEGV)`.
+        how: String,
+        /// How many other connections were in it.
+        others: usize,
+    },
     /// The operation was told to stop.
     #[error("stopped")]
     Stopped,
@@ -265,6 +288,7 @@ pub enum SshErrorKind {
     #[error("{problem}")]
     Interrupted {
         /// What broke.
+        #[serde(with = "plain::nested")]
         problem: Box<SshErrorKind>,
     },
     /// A detached command is gone, and nothing says how it ended.
@@ -283,7 +307,7 @@ pub enum SshErrorKind {
     #[error("{what}: {detail}")]
     Invalid {
         /// The field.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What is wrong with it.
         detail: String,
     },
@@ -301,8 +325,10 @@ pub enum SshErrorKind {
     #[error("local file {path}: {source}", path = .path.display())]
     LocalFile {
         /// The file.
+        #[serde(with = "plain::path")]
         path: PathBuf,
         /// What the system said.
+        #[serde(with = "plain::io_error")]
         source: io::Error,
     },
     /// A remote file is larger than the caller takes.
@@ -323,10 +349,18 @@ pub enum SshErrorKind {
     #[error("cannot set up {what} for a connection: {detail}")]
     Local {
         /// What was needed.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What the system said.
         detail: String,
     },
+}
+
+fn beside(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => ", with one more connection in it".to_owned(),
+        others => format!(", with {others} more connections in it"),
+    }
 }
 
 fn fate(proved_dead: bool) -> &'static str {

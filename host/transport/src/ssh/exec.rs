@@ -4,10 +4,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 use ssh2::Channel;
 
 use super::error::{SshErrorKind, Step, excerpt};
 use super::fault::Failure;
+use super::isolation::plain;
 use super::link::{Link, Meanwhile, Piece, SHARED_NAP, serve};
 use super::marker::{Filter, Part, Report, Token};
 use super::patience::{Cancel, Patience};
@@ -22,16 +24,17 @@ const MAX_LIST: usize = 1024 * 1024;
 const NO_LIMIT: Duration = Duration::from_hours(24 * 365);
 
 /// A command for the account's login shell.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// Command line, as the login shell reads it. It is visible in the target's process list: no secrets.
     pub command: String,
     /// Input; the command sees its end after these bytes.
+    #[serde(with = "plain::bytes")]
     pub stdin: Vec<u8>,
 }
 
 /// How a remote command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteEnd {
     /// Its exit; none only for a command that was stopped and of which no exit was heard.
     pub exit: Option<Exit>,

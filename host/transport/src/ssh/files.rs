@@ -1,17 +1,18 @@
 //! Directories and files on a target.
 
 use std::fmt::{self, Write as _};
-use std::io::{Seek as _, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
+use serde::{Deserialize, Serialize};
 
 use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
 use super::inventory;
+use super::isolation::protocol::Download;
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
 use super::unpacking::{MIN_GZIP, Unpacking};
@@ -25,7 +26,7 @@ const NOT_A_FILE: i32 = 84;
 const REMOVE_LIMIT: Duration = Duration::from_mins(10);
 
 /// A private directory on a target, made by [`super::SshConnection::make_private_dir`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteDir {
     path: String,
 }
@@ -50,26 +51,26 @@ impl RemoteDir {
         let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(usable) {
             let detail = format!("{prefix:?} must be 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ -");
-            return Err(SshErrorKind::Invalid { what: "remote directory prefix", detail });
+            return Err(SshErrorKind::Invalid { what: "remote directory prefix".into(), detail });
         }
         let mut random = [0; 6];
-        getrandom::fill(&mut random)
-            .map_err(|error| SshErrorKind::Local { what: "random numbers", detail: error.to_string() })?;
+        getrandom::fill(&mut random).map_err(|error| SshErrorKind::Local {
+            what: "random numbers".into(),
+            detail: error.to_string(),
+        })?;
         Ok(Self { path: format!("/tmp/{prefix}.{}", hex::encode(random)) })
     }
 }
 
 pub(super) fn make_private_dir(
     worker: &Worker,
-    prefix: &str,
+    dir: &RemoteDir,
     cancel: &Cancel,
-) -> Result<RemoteDir, SshErrorKind> {
-    let dir = RemoteDir::new(prefix)?;
+) -> Result<(), SshErrorKind> {
     // mkdir fails on anything that is there already, a planted link included.
     let body = format!("umask 077; mkdir -m 700 {}", quote(&dir.path));
     quiet(worker, &body, worker.settings.write_timeout, cancel)?
-        .expect_success(|| format!("making the directory {dir}"))?;
-    Ok(dir)
+        .expect_success(|| format!("making the directory {dir}"))
 }
 
 /// Removes a directory and looks whether it is gone. What other users made in it may need those users.
@@ -117,65 +118,27 @@ pub(super) fn read_file(
     Ok(found.map(|_| content))
 }
 
-/// A file on its way here, with what has arrived of it: another connection goes on with that. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct Arriving {
-    local: PathBuf,
-    part: Arc<Mutex<Part>>,
-}
-
-#[derive(Debug)]
-struct Part {
-    /// Under its temporary name; none once it has its own.
-    file: Option<NamedTempFile>,
-    length: u64,
-}
-
-impl Arriving {
-    /// A file that gets the name `local` once it is whole.
-    pub fn new(local: &Path) -> Result<Self, SshErrorKind> {
-        let dir = local.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Under a name that the next process of the job removes if this one is killed here.
-        let prefix = format!(".autoexec-{}-fetch.", std::process::id());
-        let file = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(dir);
-        let file = file.map_err(|source| SshErrorKind::LocalFile { path: local.to_owned(), source })?;
-        let part = Part { file: Some(file), length: 0 };
-        Ok(Self { local: local.to_owned(), part: Arc::new(Mutex::new(part)) })
-    }
-
-    /// How many bytes have arrived.
-    pub fn length(&self) -> u64 {
-        self.part.lock().unwrap_or_else(PoisonError::into_inner).length
-    }
-}
-
+/// Fetches a file, after what has arrived of it.
 pub(super) fn download(
     worker: &Worker,
-    remote: &str,
-    arriving: &Arriving,
-    max_bytes: u64,
+    wanted: &Download,
     cancel: &Cancel,
 ) -> Result<Option<u64>, SshErrorKind> {
-    let local = &arriving.local;
+    let Download { remote, part, local, max_bytes } = wanted;
     let at_local = |source| SshErrorKind::LocalFile { path: local.clone(), source };
-    let mut part = arriving.part.lock().unwrap_or_else(PoisonError::into_inner);
-    let Part { file: kept, length } = &mut *part;
-    let Some(file) = kept.as_mut() else { return Ok(Some(*length)) };
-    if *length > 0 && !begins_alike(worker, remote, file.path(), *length, cancel)? {
-        file.as_file().set_len(0).map_err(at_local)?;
-        file.as_file_mut().rewind().map_err(at_local)?;
-        *length = 0;
+    // It was made by the run, under a name that nobody can guess; a missing one is not made again.
+    let mut file = File::options().read(true).write(true).open(part).map_err(at_local)?;
+    let mut length = file.metadata().map_err(at_local)?.len();
+    if length > 0 && !begins_alike(worker, remote, part, length, cancel)? {
+        file.set_len(0).map_err(at_local)?;
+        length = 0;
     }
-    let found = fetch(worker, remote, *length, max_bytes, cancel, &mut |bytes| {
-        file.write_all(bytes).map_err(at_local)?;
-        *length += bytes.len() as u64;
-        Ok(())
+    file.seek(SeekFrom::Start(length)).map_err(at_local)?;
+    let found = fetch(worker, remote, length, *max_bytes, cancel, &mut |bytes| {
+        file.write_all(bytes).map_err(at_local)
     })?;
     if found.is_some() {
-        file.as_file().sync_data().map_err(at_local)?;
-        if let Some(file) = kept.take() {
-            file.persist(local).map_err(|error| at_local(error.error))?;
-        }
+        file.sync_data().map_err(at_local)?;
     }
     Ok(found)
 }
@@ -214,7 +177,7 @@ fn fetch(
 ) -> Result<Option<u64>, SshErrorKind> {
     if remote.is_empty() || remote.contains('\0') {
         let detail = "it is empty or holds a NUL byte".to_owned();
-        return Err(SshErrorKind::Invalid { what: "remote path", detail });
+        return Err(SshErrorKind::Invalid { what: "remote path".into(), detail });
     }
     let path = quote(remote);
     let skip = if offset > 0 { format!("tail -c +{}", offset + 1) } else { "cat".to_owned() };

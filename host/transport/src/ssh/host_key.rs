@@ -17,7 +17,7 @@ pub(super) fn recorded(settings: &SshSettings, target: &SshTarget) -> Result<Kno
     let file = &settings.known_hosts;
     KnownHost::load(file, &target.host, target.port).map_err(|source| SshErrorKind::KnownHosts {
         file: file.clone(),
-        action: "read",
+        action: "read".into(),
         source,
     })
 }
@@ -31,7 +31,7 @@ pub(super) fn prefer_known_types(
 ) -> Result<(), SshErrorKind> {
     let ordered = order(&known.key_types(), known.has_authority(), offered);
     session.method_pref(MethodType::HostKey, &ordered).map_err(|error| SshErrorKind::Local {
-        what: "the host key algorithms",
+        what: "the host key algorithms".into(),
         detail: error.message().to_owned(),
     })
 }
@@ -140,8 +140,9 @@ fn first_use(
         return Ok(verdict);
     }
     let file = &settings.known_hosts;
-    let verdict = remember(file, &target.host, target.port, key)
-        .map_err(|source| SshErrorKind::KnownHosts { file: file.clone(), action: "written", source })?;
+    let verdict = remember(file, &target.host, target.port, key).map_err(|source| {
+        SshErrorKind::KnownHosts { file: file.clone(), action: "written".into(), source }
+    })?;
     if verdict == Verdict::Unknown {
         tracing::info!(%target, fingerprint = key.fingerprint(), file = %file.display(), "host key recorded on first use");
         return Ok(Verdict::Known);

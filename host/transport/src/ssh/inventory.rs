@@ -11,8 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::isolation::plain;
 use crate::entry::{UploadEntry, UploadSource};
 use crate::output::with_buffer;
 
@@ -25,7 +27,11 @@ pub(super) type FileDigest = [u8; 32];
 
 /// Digests of local files, for all connections: a file is read once, and again when it has changed.
 #[derive(Debug, Clone, Default)]
-pub struct Digests(Arc<Mutex<HashMap<PathBuf, Arc<Known>>>>);
+pub struct Digests {
+    all: Arc<Mutex<HashMap<PathBuf, Arc<Known>>>>,
+    /// Held while new files are read: whoever needs the same ones finds them afterwards.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -33,8 +39,17 @@ struct Known {
     digest: OnceLock<Option<FileDigest>>,
 }
 
+/// A file's digest, for the process that sends it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KnownFile {
+    #[serde(with = "plain::path")]
+    path: PathBuf,
+    stamp: Stamp,
+    digest: FileDigest,
+}
+
 /// What changes with a file's content: size, time and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     length: u64,
     modified: (i64, i64),
@@ -51,7 +66,7 @@ impl Digests {
             inode: metadata.ino(),
         };
         let known = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             let known = all.entry(path.to_owned()).or_insert_with(|| Known::new(stamp));
             if known.stamp != stamp {
                 *known = Known::new(stamp);
@@ -61,6 +76,52 @@ impl Digests {
         // Whoever wants the same file meanwhile waits for this one instead of reading it as well.
         let digest = known.digest.get_or_init(|| digest_of(path).ok());
         digest.map(|digest| (digest, stamp.length))
+    }
+}
+
+impl Digests {
+    /// What is known of the files among `entries`, after those that were never met have been read.
+    pub(super) async fn known(&self, entries: &[UploadEntry]) -> Vec<KnownFile> {
+        let paths = || {
+            entries.iter().filter_map(|entry| match &entry.source {
+                UploadSource::File(path) => Some(path),
+                UploadSource::Bytes(_) => None,
+            })
+        };
+        if paths().any(|path| !self.has(path)) {
+            let _turn = self.reading.lock().await;
+            let new: Vec<PathBuf> = paths().filter(|path| !self.has(path)).cloned().collect();
+            let digests = self.clone();
+            // Without one the file is read where it is sent.
+            let reading = tokio::task::spawn_blocking(move || {
+                for path in new {
+                    digests.of(&path);
+                }
+            });
+            let _ = reading.await;
+        }
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = paths().filter_map(|path| {
+            let known = all.get(path)?;
+            let digest = (*known.digest.get()?)?;
+            Some(KnownFile { path: path.clone(), stamp: known.stamp, digest })
+        });
+        known.collect()
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+    }
+
+    /// Takes over what another process has read. A file that changed since is read here.
+    pub(super) fn learn(&self, files: Vec<KnownFile>) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        for KnownFile { path, stamp, digest } in files {
+            if all.get(&path).is_none_or(|known| known.stamp != stamp) {
+                let known = Known { stamp, digest: OnceLock::from(Some(digest)) };
+                all.insert(path, Arc::new(known));
+            }
+        }
     }
 }
 
@@ -83,14 +144,16 @@ pub(super) fn digest_of(path: &Path) -> io::Result<FileDigest> {
 }
 
 /// What stands in one directory on a target. Clones are the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "State", into = "State")]
 pub struct Inventory {
     digests: Digests,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+/// The state of an inventory, which goes to the process that sends the files and comes back changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
     held: BTreeMap<String, Held>,
     /// What has arrived since the last list.
     fresh: HashSet<String>,
@@ -105,7 +168,7 @@ struct State {
     current: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     digest: FileDigest,
     mode: u32,
@@ -131,7 +194,38 @@ impl Plan {
     }
 }
 
+impl From<State> for Inventory {
+    fn from(state: State) -> Self {
+        Self { digests: Digests::default(), state: Arc::new(Mutex::new(state)) }
+    }
+}
+
+impl From<Inventory> for State {
+    fn from(inventory: Inventory) -> Self {
+        inventory.state()
+    }
+}
+
 impl Inventory {
+    /// Uses these digests.
+    pub(super) fn with(&mut self, digests: &Digests) {
+        self.digests = digests.clone();
+    }
+
+    pub(super) fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// As it is now.
+    pub(super) fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Becomes what another process made of it.
+    pub(super) fn restore(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
     /// An empty directory.
     pub fn new(digests: &Digests) -> Self {
         Self { digests: digests.clone(), state: Arc::default() }

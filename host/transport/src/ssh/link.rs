@@ -422,5 +422,5 @@ pub(super) fn serve(meanwhile: &mut Meanwhile<'_>, until: Instant) -> Instant {
 
 /// An error of this machine.
 pub(super) fn local(what: &'static str, error: &dyn std::fmt::Display) -> SshErrorKind {
-    SshErrorKind::Local { what, detail: error.to_string() }
+    SshErrorKind::Local { what: what.into(), detail: error.to_string() }
 }

@@ -83,8 +83,10 @@ pub(super) struct Token(String);
 impl Token {
     pub(super) fn random() -> Result<Self, SshErrorKind> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| SshErrorKind::Local { what: "random numbers", detail: error.to_string() })?;
+        getrandom::fill(&mut bytes).map_err(|error| SshErrorKind::Local {
+            what: "random numbers".into(),
+            detail: error.to_string(),
+        })?;
         Ok(Self(hex::encode(bytes)))
     }
 

@@ -1,15 +1,22 @@
 //! SSH: one connection per node, kept across operations, with checked host keys (architecture §8, defects 42–54).
 //!
-//! Each live connection has one thread with a small stack that owns the libssh2 session, which is non-blocking; the
+//! libssh2 reads what hosts send, and it is C: its sessions live in processes of their own ([`isolation`]), a few connections
+//! in each. Here are the [`SshConnector`] and the [`SshConnection`]s that speak to them; everything below `dialer` and
+//! `connection` runs there.
+//!
+//! Each live connection has one thread there, with a small stack, that owns the libssh2 session, which is non-blocking; the
 //! thread sleeps in `poll` on the socket and on an event descriptor, so that a stop or a new operation wakes it at
-//! once. Async callers hand it closures and await the reply.
+//! once.
 
 mod algorithms;
+mod arriving;
 mod auth;
 mod become_user;
 mod certificate;
+mod client;
 mod connection;
 mod connector;
+mod dialer;
 mod error;
 mod exec;
 mod fault;
@@ -17,6 +24,7 @@ mod feed;
 mod files;
 mod host_key;
 mod inventory;
+pub(crate) mod isolation;
 mod jump;
 mod known_hosts;
 mod large;
@@ -38,16 +46,17 @@ mod wrapper;
 
 pub use crate::entry::{UploadEntry, UploadSource};
 pub use crate::shell::quote;
+pub use arriving::Arriving;
 pub use become_user::{Account, Method};
-pub use connection::SshConnection;
+pub use client::{SshConnection, SshTerminal};
 pub use connector::SshConnector;
 pub use error::{HostKeyChange, SshError, SshErrorKind, Step};
 pub use exec::{ExecRequest, RemoteEnd};
-pub use files::{Arriving, RemoteDir};
+pub use files::RemoteDir;
 pub use inventory::{Digests, Inventory};
+pub use isolation::{WORKER_ARGUMENT, WorkerError, WorkerProgram, serve};
 pub use remote::{REMOTE_LINGER, RemotePid};
 pub use rules::{HostPatterns, HostRule, JumpHost, Legacy};
 pub use settings::{HostKeyPolicy, SshAuth, SshSettings, SshTarget, StepLimits};
 pub use stopping::REMOTE_GRACE;
 pub use task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd, Wanted};
-pub use terminal::SshTerminal;

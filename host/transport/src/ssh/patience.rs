@@ -21,8 +21,13 @@ impl Cancel {
         Self { stop, abandoned }
     }
 
+    /// True when nobody waits for the outcome any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
     pub(super) fn level(&self) -> StopLevel {
-        if self.abandoned.load(Ordering::Acquire) { StopLevel::Kill } else { self.stop.level() }
+        if self.is_abandoned() { StopLevel::Kill } else { self.stop.level() }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
@@ -31,14 +33,15 @@ const START_WAIT: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_mins(1);
 
 /// The process group of a remote command, for the record and for [`super::SshConnection::stop_group`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemotePid {
     /// Process group id on the target; the command itself is its leader wherever the target has `setsid`.
     pub group: i32,
 }
 
 fn check(command: &RemoteCommand) -> Result<(), SshErrorKind> {
-    let invalid = |what, detail: String| Err(SshErrorKind::Invalid { what, detail });
+    let invalid =
+        |what: &'static str, detail: String| Err(SshErrorKind::Invalid { what: what.into(), detail });
     if let Some((name, _)) = command.env.iter().find(|(name, _)| !is_variable_name(name)) {
         return invalid("environment", format!("{name:?} is no name for a variable"));
     }
@@ -57,25 +60,32 @@ fn check(command: &RemoteCommand) -> Result<(), SshErrorKind> {
 /// Called with the process group.
 pub(super) type OnStart = Box<dyn FnOnce(RemotePid) + Send>;
 
+/// Hears what becomes of a task before it ends.
+pub(super) trait News {
+    /// The command runs.
+    fn started(&self, pid: RemotePid);
+    /// Large files are being sent, by requests of their own, or no longer: the command has not been sent until then.
+    fn sending(&self, large: bool);
+}
+
 /// Does a task to its end or until it is stopped.
 pub(super) fn run(
     worker: &Worker,
     task: &RemoteTask,
     sink: &dyn OutputSink,
     cancel: &Cancel,
-    on_start: OnStart,
+    news: &dyn News,
 ) -> Result<TaskEnd, SshErrorKind> {
     check(&task.command)?;
     let mut make = task.setup.as_ref().is_some_and(|setup| setup.make);
-    let mut on_start = Some(on_start);
     let mut corrected = false;
     loop {
         let plan = match &task.setup {
-            Some(setup) => plan(worker, setup, &mut make, cancel)?,
+            Some(setup) => plan(worker, setup, &mut make, cancel, news)?,
             None => Plan::default(),
         };
         let inventory = task.setup.as_ref().and_then(|setup| setup.inventory.as_ref());
-        match (try_plan(worker, task, &plan, &mut make, sink, cancel, &mut on_start)?, inventory) {
+        match (try_plan(worker, task, &plan, &mut make, sink, cancel, news)?, inventory) {
             (Tried::Ended { end, begun }, inventory) => {
                 if let Some(inventory) = inventory.filter(|_| begun) {
                     inventory.delivered(plan);
@@ -94,16 +104,24 @@ pub(super) fn run(
 }
 
 /// Sends what is large by itself, and says what goes with the command.
-fn plan(worker: &Worker, setup: &Setup, make: &mut bool, cancel: &Cancel) -> Result<Plan, SshErrorKind> {
+fn plan(
+    worker: &Worker,
+    setup: &Setup,
+    make: &mut bool,
+    cancel: &Cancel,
+    news: &dyn News,
+) -> Result<Plan, SshErrorKind> {
     let Some(inventory) = &setup.inventory else {
         return Ok(Plan::all(&setup.entries));
     };
     for entry in inventory::large(&setup.entries, LARGE) {
         let Some((digest, _)) = inventory.digest(&entry) else { continue };
         if !inventory.has(&entry, &digest) {
+            news.sending(true);
             large::send(worker, &setup.dir, *make, &entry, &digest, cancel)?;
             *make = false;
             inventory.arrived(&entry, digest);
+            news.sending(false);
         }
     }
     Ok(inventory.plan(&setup.entries))
@@ -128,14 +146,14 @@ fn try_plan(
     make: &mut bool,
     sink: &dyn OutputSink,
     cancel: &Cancel,
-    on_start: &mut Option<OnStart>,
+    news: &dyn News,
 ) -> Result<Tried, SshErrorKind> {
     let mut cargo = match &task.setup {
         Some(setup) => Cargo::of(&plan.send, setup.dir.path(), worker.gzip())?,
         None => Cargo::default(),
     };
     loop {
-        let mut running = Running::begin(worker, task, *make, plan, &cargo, sink, cancel, on_start)?;
+        let mut running = Running::begin(worker, task, *make, plan, &cargo, sink, cancel, news)?;
         let end = running.finish();
         let refused = running.conversation.last;
         let begun = running.conversation.group.is_some();
@@ -167,12 +185,11 @@ pub(super) fn attach(
     detached: &DetachedRun,
     sink: &dyn OutputSink,
     cancel: &Cancel,
+    news: &dyn News,
 ) -> Result<TaskEnd, SshErrorKind> {
     let token = Token::random()?;
     let line = wrapper::attach(&token, detached.dir(), detached.offset(), task.wanted.as_ref());
-    let mut on_start = None;
-    let mut running =
-        Running::send(worker, task, &line, token, &Cargo::default(), sink, cancel, &mut on_start)?;
+    let mut running = Running::send(worker, task, &line, token, &Cargo::default(), sink, cancel, news)?;
     let end = running.finish();
     running.close();
     end
@@ -192,7 +209,9 @@ struct Running<'a> {
     conversation: Conversation,
     sink: &'a dyn OutputSink,
     cancel: &'a Cancel,
-    on_start: &'a mut Option<OnStart>,
+    news: &'a dyn News,
+    /// The process group was told.
+    told: bool,
 }
 
 impl<'a> Running<'a> {
@@ -204,7 +223,7 @@ impl<'a> Running<'a> {
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
         cancel: &'a Cancel,
-        on_start: &'a mut Option<OnStart>,
+        news: &'a dyn News,
     ) -> Result<Self, SshErrorKind> {
         let token = Token::random()?;
         let line = Wrapper {
@@ -219,7 +238,7 @@ impl<'a> Running<'a> {
             wanted: task.wanted.as_ref(),
         }
         .line(&token);
-        Self::send(worker, task, &line, token, cargo, sink, cancel, on_start)
+        Self::send(worker, task, &line, token, cargo, sink, cancel, news)
     }
 
     fn send(
@@ -230,14 +249,14 @@ impl<'a> Running<'a> {
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
         cancel: &'a Cancel,
-        on_start: &'a mut Option<OnStart>,
+        news: &'a dyn News,
     ) -> Result<Self, SshErrorKind> {
         let link = &worker.link;
         let limit = worker.settings.write_timeout;
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
         let filter = Some(Filter::new(&token));
         let conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
-        let mut running = Self { worker, task, token, conversation, sink, cancel, on_start };
+        let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
         let sent = running.send_all(line, cargo, &mut patience);
         match sent {
             Ok(()) => Ok(running),
@@ -362,8 +381,8 @@ impl<'a> Running<'a> {
             if let Some(detached) = detached {
                 detached.started(group);
             }
-            if let Some(on_start) = self.on_start.take() {
-                on_start(RemotePid { group });
+            if !std::mem::replace(&mut self.told, true) {
+                self.news.started(RemotePid { group });
             }
         }
         Ok(moved)

@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::SshErrorKind;
+use super::isolation::plain;
 use super::known_hosts::wildcard;
 use super::settings::SshTarget;
 
 /// Host patterns as in OpenSSH's `Host`: `*` and `?`, and `!` before one that takes hosts out again. Names are compared
 /// without regard to case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPatterns(Vec<String>);
 
 impl HostPatterns {
@@ -40,7 +43,7 @@ impl fmt::Display for HostPatterns {
 }
 
 /// Old algorithms that may be used, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Legacy {
     /// Names as in the protocol, such as `ssh-rsa`, `diffie-hellman-group14-sha1`, `aes256-cbc`, `hmac-sha1`.
     pub algorithms: Vec<String>,
@@ -51,7 +54,7 @@ pub struct Legacy {
 }
 
 /// A host that connections to others go through.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JumpHost {
     /// Account on it.
     pub target: SshTarget,
@@ -60,11 +63,12 @@ pub struct JumpHost {
 }
 
 /// Settings of the hosts that match. For each setting the first rule that matches and has it wins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostRule {
     /// The hosts.
     pub hosts: HostPatterns,
     /// The jump hosts on the way, the first one first; empty means a direct connection.
+    #[serde(with = "plain::jumps")]
     pub jumps: Option<Vec<Arc<JumpHost>>>,
     /// Most logins per second to all hosts of the rule together.
     pub logins_per_second: Option<f64>,

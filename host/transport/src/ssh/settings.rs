@@ -4,11 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::isolation::{WorkerProgram, plain};
 use super::rules::HostRule;
 use crate::secret::Secret;
 
 /// What to do about a server's host key. A changed or revoked key is refused by the first two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostKeyPolicy {
     /// Only hosts that are in the known-hosts file.
     Strict,
@@ -19,7 +22,7 @@ pub enum HostKeyPolicy {
 }
 
 /// Settings shared by all connections of a connector.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SshSettings {
     /// Limit for name resolution, TCP, key exchange, host key check and authentication together.
     pub connect_timeout: Duration,
@@ -31,6 +34,7 @@ pub struct SshSettings {
     /// nothing for three intervals is taken for gone.
     pub keepalive: Option<Duration>,
     /// Known-hosts file in OpenSSH's format. It need not exist.
+    #[serde(with = "plain::path")]
     pub known_hosts: PathBuf,
     /// Host key policy.
     pub host_keys: HostKeyPolicy,
@@ -40,10 +44,13 @@ pub struct SshSettings {
     pub steps: StepLimits,
     /// What holds for some hosts only.
     pub rules: Vec<HostRule>,
+    /// What is started to hold the connections.
+    #[serde(skip)]
+    pub worker: WorkerProgram,
 }
 
 /// Limits of the steps of connecting, each within [`SshSettings::connect_timeout`]; none means only that.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepLimits {
     /// Name resolution and TCP, or the way through the jump hosts.
     pub reach: Option<Duration>,
@@ -67,20 +74,23 @@ impl SshSettings {
             max_connections: 256,
             steps: StepLimits::default(),
             rules: Vec::new(),
+            worker: WorkerProgram::default(),
         }
     }
 }
 
 /// One way to prove who we are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SshAuth {
     /// Password login; also answers the hidden prompts of keyboard-interactive where a server offers only that.
-    Password(Secret),
+    Password(#[serde(with = "plain::secret")] Secret),
     /// A private key file.
     KeyFile {
         /// The file.
+        #[serde(with = "plain::path")]
         path: PathBuf,
         /// Passphrase of an encrypted key.
+        #[serde(with = "plain::maybe_secret")]
         passphrase: Option<Secret>,
     },
     /// The keys of the agent that `SSH_AUTH_SOCK` names.
@@ -88,7 +98,7 @@ pub enum SshAuth {
 }
 
 /// The account to log in to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SshTarget {
     /// Host name or address.
     pub host: String,

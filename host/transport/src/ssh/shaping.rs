@@ -1,10 +1,13 @@
 //! Login shaping: not more logins per second than a group of hosts or a jump host is to bear.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+
+use super::rules::{self, HostRule, JumpHost};
+use super::settings::SshTarget;
 
 /// Whose logins are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +41,18 @@ impl Shaper {
             turn
         };
         sleep_until(turn).await;
+    }
+
+    /// Waits until the limits of the host's group and of its last jump host allow one more login.
+    pub(super) async fn login_turn(&self, rules: &[HostRule], target: &SshTarget, jumps: &[Arc<JumpHost>]) {
+        if let Some((rule, limit)) = rules::login_limit(rules, &target.host) {
+            self.turn(Group::Rule(rule), limit).await;
+        }
+        if let Some(jump) = jumps.last()
+            && let Some(limit) = jump.logins_per_second
+        {
+            self.turn(Group::Jump(jump.target.to_string()), limit).await;
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::become_user::Account;
 use super::exec::RemoteEnd;
 use super::files::RemoteDir;
 use super::inventory::Inventory;
+use super::isolation::plain;
 use crate::entry::UploadEntry;
 
 /// A command for a POSIX target.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RemoteCommand {
     /// Directory to run in.
     pub dir: String,
@@ -23,7 +26,7 @@ pub struct RemoteCommand {
 }
 
 /// What has to be on the target before the command.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Setup {
     /// The directory that the files go into.
     pub dir: RemoteDir,
@@ -36,7 +39,7 @@ pub struct Setup {
 }
 
 /// The file that is sent back when the command succeeds.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Wanted {
     /// Absolute paths; the first that has something in it is meant.
     pub files: Vec<String>,
@@ -45,7 +48,7 @@ pub struct Wanted {
 }
 
 /// One operation.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RemoteTask {
     /// Files before the command.
     pub setup: Option<Setup>,
@@ -58,21 +61,44 @@ pub struct RemoteTask {
 }
 
 /// What came of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskEnd {
     /// How the command ended.
     pub end: RemoteEnd,
     /// The wanted file, if the command succeeded and left one.
+    #[serde(with = "plain::maybe_bytes")]
     pub file: Option<Vec<u8>>,
 }
 
 /// A command that does not depend on its connection: where its output, its process group and its exit code stand on the
 /// target, and how much of the output was received. Clones are the same run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Standing", into = "Standing")]
 pub struct DetachedRun {
     dir: String,
     received: Arc<AtomicU64>,
     group: Arc<AtomicU64>,
+}
+
+/// A run as it stands at one moment.
+#[derive(Serialize, Deserialize)]
+struct Standing {
+    dir: String,
+    received: u64,
+    group: u64,
+}
+
+impl From<Standing> for DetachedRun {
+    fn from(run: Standing) -> Self {
+        let Standing { dir, received, group } = run;
+        Self { dir, received: Arc::new(received.into()), group: Arc::new(group.into()) }
+    }
+}
+
+impl From<DetachedRun> for Standing {
+    fn from(run: DetachedRun) -> Self {
+        Self { received: run.offset(), group: run.group.load(Ordering::Acquire), dir: run.dir }
+    }
 }
 
 impl DetachedRun {

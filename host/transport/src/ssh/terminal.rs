@@ -1,16 +1,16 @@
 //! Interactive sessions: a login shell with a terminal, as a person at a keyboard has it. Network devices know nothing
 //! else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
-use super::connection::{SshConnection, Worker};
-use super::error::{SshError, SshErrorKind, Step};
+use super::connection::Worker;
+use super::error::{SshErrorKind, Step};
 use super::link::{Link, Piece, SHARED_NAP};
 use super::patience::{Cancel, Patience};
-use crate::stop::{StopLevel, StopToken};
+use crate::stop::StopLevel;
 
 /// What devices take to be a terminal that can do nothing special.
 const TERMINAL: &str = "vt100";
@@ -18,13 +18,6 @@ const TERMINAL: &str = "vt100";
 const MOST_AT_ONCE: usize = 64 * 1024;
 /// Output that is kept while the peer does not take our input.
 const MOST_KEPT: usize = 8 * 1024 * 1024;
-
-/// A session on a connection of its own. Dropping it ends both.
-#[derive(Debug)]
-pub struct SshTerminal {
-    connection: SshConnection,
-    open: Arc<Mutex<Option<Open>>>,
-}
 
 /// What the connection's thread works on.
 struct Open {
@@ -43,73 +36,61 @@ impl std::fmt::Debug for Open {
     }
 }
 
-impl SshConnection {
-    /// Opens a session with a terminal of that size.
-    ///
-    /// # Errors
-    /// Why not; the connection is closed then.
-    pub async fn open_terminal(
-        mut self,
-        columns: u16,
-        rows: u16,
-        stop: &StopToken,
-    ) -> Result<SshTerminal, SshError> {
-        let channel = self.call(stop, move |worker, cancel| start(worker, columns, rows, cancel)).await?;
-        let open = Open { channel, kept: Vec::new(), ended: false };
-        Ok(SshTerminal { connection: self, open: Arc::new(Mutex::new(Some(open))) })
-    }
-}
+/// A terminal that is open, or was; only the thread of its connection works with it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Terminal(Arc<Mutex<Option<Open>>>);
 
-impl SshTerminal {
-    /// Types text, all of it. It may be a secret: it is dropped as soon as it is sent.
-    ///
-    /// # Errors
-    /// When the session has ended or the peer does not take it in time.
-    pub async fn send(
-        &mut self,
-        text: impl AsRef<[u8]> + Send + 'static,
-        stop: &StopToken,
-    ) -> Result<(), SshError> {
-        let open = Arc::clone(&self.open);
-        let send = move |worker: &Worker, cancel: &Cancel| {
-            let limit = worker.settings.write_timeout;
-            let patience = Patience::new(Step::Send, limit, cancel, Some(StopLevel::Terminate));
-            with(&open, |open| open.send(&worker.link, text.as_ref(), patience))
-        };
-        self.connection.call(stop, send).await
+impl Terminal {
+    /// Opens a session with a terminal of that size.
+    pub(super) fn open(
+        &self,
+        worker: &Worker,
+        (columns, rows): (u16, u16),
+        cancel: &Cancel,
+    ) -> Result<(), SshErrorKind> {
+        let channel = start(worker, columns, rows, cancel)?;
+        let before = self.lock().replace(Open { channel, kept: Vec::new(), ended: false });
+        Self::end(worker, before);
+        Ok(())
+    }
+
+    /// Types text, all of it.
+    pub(super) fn send(&self, worker: &Worker, text: &[u8], cancel: &Cancel) -> Result<(), SshErrorKind> {
+        let limit = worker.settings.write_timeout;
+        let patience = Patience::new(Step::Send, limit, cancel, Some(StopLevel::Terminate));
+        self.with(|open| open.send(&worker.link, text, patience))
     }
 
     /// Waits for output at most this long; empty when none came.
-    ///
-    /// # Errors
-    /// [`SshErrorKind::ConnectionLost`] when the session has ended, by either side.
-    pub async fn receive(&mut self, timeout: Duration, stop: &StopToken) -> Result<Vec<u8>, SshError> {
-        let open = Arc::clone(&self.open);
-        let receive = move |worker: &Worker, cancel: &Cancel| {
-            let patience = Patience::new(Step::Output, timeout, cancel, Some(StopLevel::Terminate));
-            with(&open, |open| open.receive(&worker.link, &patience))
-        };
-        self.connection.call(stop, receive).await
+    pub(super) fn receive(
+        &self,
+        worker: &Worker,
+        timeout: Duration,
+        cancel: &Cancel,
+    ) -> Result<Vec<u8>, SshErrorKind> {
+        let patience = Patience::new(Step::Output, timeout, cancel, Some(StopLevel::Terminate));
+        self.with(|open| open.receive(&worker.link, &patience))
     }
-}
 
-impl Drop for SshTerminal {
-    fn drop(&mut self) {
-        // On the thread that owns the session: freeing a channel talks to the peer.
-        let open = Arc::clone(&self.open);
-        self.connection.post(move |worker| {
-            if let Some(mut open) = open.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                worker.link.close(&mut open.channel, open.ended);
-            }
-        });
+    /// Gives the channel back: on the thread that owns the session, for freeing it talks to the peer.
+    pub(super) fn close(&self, worker: &Worker) {
+        let open = self.lock().take();
+        Self::end(worker, open);
     }
-}
 
-fn with<T>(
-    open: &Mutex<Option<Open>>,
-    act: impl FnOnce(&mut Open) -> Result<T, SshErrorKind>,
-) -> Result<T, SshErrorKind> {
-    open.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or_else(|| Err(over()), act)
+    fn end(worker: &Worker, open: Option<Open>) {
+        if let Some(mut open) = open {
+            worker.link.close(&mut open.channel, open.ended);
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Open) -> Result<T, SshErrorKind>) -> Result<T, SshErrorKind> {
+        self.lock().as_mut().map_or_else(|| Err(over()), act)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn start(worker: &Worker, columns: u16, rows: u16, cancel: &Cancel) -> Result<Channel, SshErrorKind> {

@@ -37,12 +37,12 @@ fn length(entry: &UploadEntry) -> Result<u64, SshErrorKind> {
 fn check(entries: &[UploadEntry], dir: &str) -> Result<(), SshErrorKind> {
     if dir.is_empty() || dir.contains(['\0', '\n']) {
         let detail = "it is empty or holds a NUL byte or a line break".to_owned();
-        return Err(SshErrorKind::Invalid { what: "remote directory", detail });
+        return Err(SshErrorKind::Invalid { what: "remote directory".into(), detail });
     }
     match entries.iter().find(|entry| !entry.is_inside()) {
         None => Ok(()),
         Some(entry) => Err(SshErrorKind::Invalid {
-            what: "upload path",
+            what: "upload path".into(),
             detail: format!("{:?} is not a path below the target directory", entry.dest),
         }),
     }
@@ -288,7 +288,7 @@ fn append<W: Write>(
         (Some(kind), _) => kind,
         (None, UploadSource::File(path)) => SshErrorKind::LocalFile { path: path.clone(), source: error },
         (None, UploadSource::Bytes(_)) => {
-            SshErrorKind::Invalid { what: "upload path", detail: format!("{:?}: {error}", entry.dest) }
+            SshErrorKind::Invalid { what: "upload path".into(), detail: format!("{:?}: {error}", entry.dest) }
         }
     })
 }

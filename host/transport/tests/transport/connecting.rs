@@ -159,6 +159,7 @@ async fn child_with_an_agent() {
     let settings = SshSettings {
         keepalive: None,
         host_keys: HostKeyPolicy::AcceptAll,
+        worker: crate::harness::worker(&[]),
         ..SshSettings::new("/nonexistent".into())
     };
     SshConnector::new(settings).connect(&target, &StopToken::never()).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) use autoexec_test_support::process::lives;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_transport::ssh::{
-    RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget,
+    RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget, WorkerProgram,
 };
 use autoexec_transport::{OutputSink, Secret, StopToken};
 use tokio::sync::watch;
@@ -80,6 +80,7 @@ impl Bed {
             write_timeout: DEADLINE,
             keepalive: Some(Duration::from_secs(2)),
             max_connections: 100,
+            worker: worker(&[]),
             ..SshSettings::new(dir.path().join("ssh/known_hosts"))
         };
         Self { server: Sshd::start(options).unwrap(), settings, dir }
@@ -120,6 +121,14 @@ impl Bed {
             Ok(connection) => connection,
             Err(error) => panic!("{error}\n{}", self.server.log()),
         }
+    }
+}
+
+/// What holds the connections of a test.
+pub(crate) fn worker(arguments: &[&str]) -> WorkerProgram {
+    WorkerProgram {
+        path: env!("CARGO_BIN_EXE_autoexec-ssh-worker").into(),
+        arguments: arguments.iter().map(Into::into).collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod detached;
 mod files;
 mod harness;
 mod hostile;
+mod isolation;
 mod jumping;
 mod local;
 mod running;

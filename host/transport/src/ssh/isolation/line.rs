@@ -1,0 +1,320 @@
+//! The run's end of a connection: asks, listens, and tells the worker to stop.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::inbox::{Frame, Inbox};
+use super::pool::Seat;
+use super::process::Death;
+use super::protocol::{Answer, Event, LONGEST_EVENT, LONGEST_MESSAGE, Message, Operation, frame};
+use crate::output::OutputSink;
+use crate::ssh::dialer::THREAD_GRACE;
+use crate::ssh::error::{SshErrorKind, Step};
+use crate::ssh::inventory::{Inventory, State};
+use crate::ssh::remote::OnStart;
+use crate::ssh::settings::SshTarget;
+use crate::ssh::task::DetachedRun;
+use crate::stop::{StopLevel, StopToken};
+
+/// A worker keeps the limits of connecting itself; this is for one that hangs.
+const CONNECT_GRACE: Duration = THREAD_GRACE.saturating_mul(5);
+/// What a connection that is closed still says is thrown away in pieces of this size.
+const THROWN_AWAY: usize = 4096;
+
+/// What becomes of what a worker tells while an operation runs.
+#[derive(Default)]
+pub(in crate::ssh) struct Listener<'a> {
+    pub(in crate::ssh) sink: Option<&'a dyn OutputSink>,
+    /// Where it stands is kept here, so that another connection can go on with it.
+    pub(in crate::ssh) detached: Option<DetachedRun>,
+    pub(in crate::ssh) inventory: Option<Inventory>,
+    pub(in crate::ssh) on_start: Option<OnStart>,
+    /// Nothing but large files has been sent: another connection can send the rest.
+    pub(in crate::ssh) sending: bool,
+}
+
+impl<'a> Listener<'a> {
+    pub(in crate::ssh) fn to(sink: &'a dyn OutputSink) -> Self {
+        Self { sink: Some(sink), ..Self::default() }
+    }
+
+    fn output(&self, bytes: &[u8]) {
+        if let Some(sink) = self.sink {
+            sink.output(bytes);
+        }
+        if let Some(detached) = &self.detached {
+            detached.took(bytes.len());
+        }
+    }
+
+    /// The answer, if that is what the event is.
+    fn event(&mut self, event: Event) -> Option<Result<Answer, SshErrorKind>> {
+        match event {
+            Event::Started(pid) => {
+                if let Some(detached) = &self.detached {
+                    detached.started(pid.group);
+                }
+                if let Some(on_start) = self.on_start.take() {
+                    on_start(pid);
+                }
+                None
+            }
+            Event::Sending(large) => {
+                self.sending = large;
+                None
+            }
+            Event::Answer { result, inventory } => {
+                self.restore(inventory);
+                Some(result)
+            }
+        }
+    }
+
+    fn restore(&self, state: Option<Box<State>>) {
+        if let (Some(inventory), Some(state)) = (&self.inventory, state) {
+            inventory.restore(*state);
+        }
+    }
+}
+
+/// The run's end of one connection.
+#[derive(Debug)]
+pub(in crate::ssh) struct Line {
+    socket: Option<UnixStream>,
+    inbox: Inbox,
+    /// Answers that are still to come, those that nobody waits for any more included.
+    owed: usize,
+    /// The longest event among those.
+    longest: usize,
+    seat: Option<Seat>,
+}
+
+impl Line {
+    pub(super) fn new(socket: std::os::unix::net::UnixStream, seat: Seat) -> io::Result<Self> {
+        let socket = Some(UnixStream::from_std(socket)?);
+        Ok(Self { socket, inbox: Inbox::default(), owed: 0, longest: 0, seat: Some(seat) })
+    }
+
+    /// The process that serves it.
+    pub(in crate::ssh) fn process(&self) -> Option<u32> {
+        self.seat.as_ref().map(|seat| seat.process.id())
+    }
+
+    /// Has the worker connect, and waits for that.
+    pub(super) async fn connect(&mut self, target: &SshTarget, limit: Duration) -> Result<(), SshErrorKind> {
+        let (message, never) = (Message::Connect(target.clone()), StopToken::never());
+        let asked = self.exchange(
+            &message,
+            LONGEST_EVENT,
+            (&never, StopLevel::Run),
+            Listener::default(),
+            Step::Connect,
+        );
+        match timeout(limit.saturating_add(CONNECT_GRACE), asked).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(SshErrorKind::Timeout { step: Step::Connect, limit }),
+        }
+    }
+
+    /// Has an operation done.
+    pub(in crate::ssh) async fn call(
+        &mut self,
+        operation: Operation,
+        stop: &StopToken,
+        listener: Listener<'_>,
+    ) -> Result<Answer, SshErrorKind> {
+        let longest = operation.longest_answer();
+        let level = stop.level();
+        let message = Message::Do(operation, level);
+        let answer = self.exchange(&message, longest, (stop, level), listener, Step::Output).await;
+        if answer.is_ok()
+            && let Some(seat) = &mut self.seat
+        {
+            seat.proved();
+        }
+        answer
+    }
+
+    async fn exchange(
+        &mut self,
+        message: &Message,
+        longest: usize,
+        stop: (&StopToken, StopLevel),
+        mut listener: Listener<'_>,
+        step: Step,
+    ) -> Result<Answer, SshErrorKind> {
+        let frame = frame(message, LONGEST_MESSAGE)
+            .map_err(|detail| SshErrorKind::Invalid { what: "request".into(), detail })?;
+        let Self { socket, inbox, owed, longest: most, .. } = self;
+        // Taken out while something is on its way: a frame that was cut off by our caller's going away ends the line.
+        let Some(open) = socket.take() else { return Err(closed(step)) };
+        let sent = send(&open, &frame).await;
+        drop(frame);
+        if sent.is_ok() {
+            *most = if *owed == 0 { longest } else { longest.max(*most) };
+            *owed += 1;
+        }
+        let open = socket.insert(open);
+        let heard = match sent {
+            Ok(()) => listen(open, inbox, owed, *most, stop, &mut listener).await,
+            // What it said before it went is not about this operation.
+            Err(_) => Err(Unheard::Closed),
+        };
+        inbox.rest();
+        match heard {
+            Ok(answer) => answer,
+            Err(problem) => {
+                *socket = None;
+                let lost = self.lost(problem, step).await;
+                Err(if listener.sending {
+                    SshErrorKind::Interrupted { problem: Box::new(lost) }
+                } else {
+                    lost
+                })
+            }
+        }
+    }
+
+    /// Why the line is gone.
+    async fn lost(&self, problem: Unheard, step: Step) -> SshErrorKind {
+        let detail = match problem {
+            Unheard::Malformed(problem) => {
+                format!("what the process that serves it sends makes no sense ({problem})")
+            }
+            Unheard::Closed => {
+                if let Some(seat) = &self.seat
+                    && let Some(death) = seat.process.death().await
+                {
+                    let Death { how, connections } = &*death;
+                    return SshErrorKind::WorkerEnded {
+                        how: how.clone(),
+                        others: connections.saturating_sub(1),
+                    };
+                }
+                "the process that serves it closed it".to_owned()
+            }
+        };
+        SshErrorKind::ConnectionLost { step, detail }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let (Some(socket), seat) = (self.socket.take(), self.seat.take()) else { return };
+        // It fits unless the worker has stopped reading; the end of the stream says the same a little later.
+        if let Ok(frame) = frame(&Message::Close, LONGEST_MESSAGE) {
+            let _ = socket.try_write(&frame);
+        }
+        let _ = rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Write);
+        // The place is free when the connection is closed, which may take a stop of what runs.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let mut bytes = [0; THROWN_AWAY];
+                while socket.readable().await.is_ok() {
+                    match socket.try_read(&mut bytes) {
+                        Ok(0) => break,
+                        Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+                        _ => {}
+                    }
+                }
+                drop(seat);
+            });
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Unheard {
+    Closed,
+    Malformed(String),
+}
+
+fn closed(step: Step) -> SshErrorKind {
+    SshErrorKind::ConnectionLost { step, detail: "an earlier operation lost it".to_owned() }
+}
+
+/// Tells the worker when nobody waits for the answer any more.
+struct Presence<'a> {
+    socket: &'a UnixStream,
+    answered: bool,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if !self.answered && !tell(self.socket, &Message::Abandon) {
+            // Its end says it as well.
+            let _ = rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Both);
+        }
+    }
+}
+
+/// Sends one of the short messages, all of it or nothing. A worker reads at all times: there is room.
+fn tell(socket: &UnixStream, message: &Message) -> bool {
+    frame(message, LONGEST_MESSAGE)
+        .is_ok_and(|frame| socket.try_write(&frame).is_ok_and(|written| written == frame.len()))
+}
+
+async fn send(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.try_write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Takes what comes until the answer to the last request is there.
+async fn listen(
+    socket: &UnixStream,
+    inbox: &mut Inbox,
+    owed: &mut usize,
+    longest: usize,
+    (stop, mut level): (&StopToken, StopLevel),
+    listener: &mut Listener<'_>,
+) -> Result<Result<Answer, SshErrorKind>, Unheard> {
+    let mut presence = Presence { socket, answered: false };
+    loop {
+        while let Some(frame) = inbox.next(longest).map_err(Unheard::Malformed)? {
+            match frame {
+                // Of an operation that was given up.
+                Frame::Output(_) if *owed > 1 => {}
+                Frame::Output(bytes) => listener.output(bytes),
+                Frame::Event(event) if *owed > 1 => {
+                    if matches!(*event, Event::Answer { .. }) {
+                        *owed -= 1;
+                    }
+                }
+                Frame::Event(event) => {
+                    if let Some(answer) = listener.event(*event) {
+                        *owed = 0;
+                        presence.answered = true;
+                        return Ok(answer);
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            ready = socket.readable() => {
+                let read = ready.and_then(|()| socket.try_read_buf(inbox.room()));
+                match read {
+                    Ok(0) => return Err(Unheard::Closed),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(Unheard::Closed),
+                    _ => {}
+                }
+            }
+            () = stop.above(level) => {
+                level = stop.level();
+                if !tell(socket, &Message::Level(level)) {
+                    return Err(Unheard::Closed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The worker's side: a process that holds connections for a run.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use nix::sys::resource::{Resource, setrlimit};
+use tokio::io::Interest;
+use tokio::sync::mpsc;
+
+use super::handing::{Handed, receive_settings, take};
+use super::serving::Serving;
+use crate::ssh::dialer::Dialer;
+
+/// Why a worker does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// It was started by something else.
+    #[error("this start is internal to autoexec: {0}")]
+    NotStartedByUs(io::Error),
+    /// The system refuses what it needs.
+    #[error("an SSH process can not work: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Held by whatever keeps a worker that was told to finish from ending.
+#[derive(Debug, Clone)]
+pub(in crate::ssh) struct Alive {
+    _held: mpsc::Sender<()>,
+}
+
+/// Holds the connections of the run that has started this process, until it has no use for it any more or is gone. To be
+/// called before anything is opened and any thread is started: descriptors that came along are closed.
+///
+/// A run that says that it has finished is served to the end of its last connection. When it ends without a word,
+/// this returns at once, and the process has to end: as with the run itself, its connections break.
+///
+/// # Errors
+/// Why it can not work.
+pub fn serve() -> Result<(), WorkerError> {
+    let control = io::stdin().as_fd().try_clone_to_owned()?;
+    let control = UnixStream::from(control);
+    control.peer_addr().map_err(WorkerError::NotStartedByUs)?;
+    restrict(&control)?;
+    let settings = receive_settings(&control).map_err(WorkerError::NotStartedByUs)?;
+    control.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(work(control, Dialer::new(settings)));
+    // A name server that does not answer must not keep it.
+    runtime.shutdown_background();
+    Ok(served?)
+}
+
+/// Nothing but the socket, no more privileges, no memory on the disk.
+fn restrict(control: &UnixStream) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // Not the name of a run, by which those are found.
+    nix::sys::prctl::set_name(c"autoexec-ssh")?;
+    nix::sys::prctl::set_no_new_privs()?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    let own = u32::try_from(control.as_raw_fd()).unwrap_or(u32::MAX);
+    for (first, last) in [(3, own.saturating_sub(1)), (own.saturating_add(1), u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        #[expect(unsafe_code, reason = "a safe form of this call does not exist")]
+        // SAFETY: the program has just begun: nothing of it owns one of these, except `control`, which is left out.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
+        if closed != 0 {
+            // A kernel before 5.9. Ours are all closed by `exec`.
+            tracing::debug!(error = %io::Error::last_os_error(), "inherited files stay open");
+        }
+    }
+    Ok(())
+}
+
+async fn work(control: UnixStream, dialer: Dialer) -> io::Result<()> {
+    let control = tokio::net::UnixStream::from_std(control)?;
+    let (held, mut last) = mpsc::channel(1);
+    let mut alive = Some(Alive { _held: held });
+    loop {
+        let handed = tokio::select! {
+            handed = next(&control) => handed?,
+            // Only when it was told to finish.
+            _ = last.recv(), if alive.is_none() => return Ok(()),
+        };
+        match (handed, &alive) {
+            (Handed::Connection(socket), Some(alive)) => {
+                let serving = Serving::new(socket, dialer.clone(), alive.clone());
+                tokio::spawn(serving.run());
+            }
+            (Handed::Connection(_), None) => {}
+            (Handed::Finish, _) => alive = None,
+            // After a farewell the end of the socket is no news.
+            (Handed::Gone, None) => {
+                last.recv().await;
+                return Ok(());
+            }
+            (Handed::Gone, Some(_)) => return Ok(()),
+        }
+    }
+}
+
+async fn next(control: &tokio::net::UnixStream) -> io::Result<Handed> {
+    control.async_io(Interest::READABLE, || take(control)).await
+}

@@ -1,0 +1,242 @@
+//! One connection in a worker: what is asked goes to its thread, which answers.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::outlet::{Chunks, Outlet};
+use super::protocol::{
+    Answer, Event, HEADER, LONGEST_EVENT, LONGEST_MESSAGE, Message, Operation, RECORD, parse_header, record,
+};
+use super::serve::Alive;
+use crate::exit::StopOutcome;
+use crate::ssh::connection::Worker;
+use crate::ssh::dialer::Dialer;
+use crate::ssh::error::SshErrorKind;
+use crate::ssh::exec::exec;
+use crate::ssh::inventory::State;
+use crate::ssh::patience::Cancel;
+use crate::ssh::remote::{News, RemotePid};
+use crate::ssh::terminal::Terminal;
+use crate::ssh::{files, remote, stopping, upload};
+use crate::stop::StopHandle;
+
+/// The end of a run's process is seen here before it is seen at the socket that ends this one.
+const RUN_GONE: Duration = Duration::from_secs(1);
+
+/// The worker's end of one connection.
+pub(super) struct Serving {
+    socket: UnixStream,
+    dialer: Dialer,
+    alive: Alive,
+}
+
+/// How an operation is told to end.
+#[derive(Default)]
+struct Ending {
+    stop: StopHandle,
+    abandoned: Arc<AtomicBool>,
+}
+
+/// Closes the stream however the thread ends.
+struct ShutAtEnd(Arc<Outlet>);
+
+impl Drop for ShutAtEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.shut();
+        }
+    }
+}
+
+impl Serving {
+    pub(super) fn new(socket: UnixStream, dialer: Dialer, alive: Alive) -> Self {
+        Self { socket, dialer, alive }
+    }
+
+    /// Until the run closes it, or is gone.
+    pub(super) async fn run(self) {
+        if let Err(error) = self.serve().await {
+            tracing::debug!(%error, "a connection's requests can not be read");
+        }
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let Self { socket, dialer, alive } = self;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(tokio::net::UnixStream::from_std(socket)?);
+        let outlet = Arc::new(Outlet::new(Arc::clone(&socket)));
+        let Some(Message::Connect(target)) = next(&socket).await? else { return Ok(()) };
+        let connected = tokio::select! {
+            connected = dialer.connect(&target, &alive) => connected,
+            // Nothing is said meanwhile but that it is not wanted any more.
+            _ = next(&socket) => return Ok(()),
+        };
+        drop(target);
+        let thread = match connected {
+            Ok(thread) => thread,
+            Err(kind) => {
+                outlet.event(&answer(Err(kind)), LONGEST_EVENT);
+                return Ok(());
+            }
+        };
+        outlet.event(&answer(Ok(Answer::Done)), LONGEST_EVENT);
+        let terminal = Terminal::default();
+        let mut ending = Ending::default();
+        loop {
+            match next(&socket).await {
+                Ok(Some(Message::Do(operation, level))) => {
+                    ending = Ending::default();
+                    ending.stop.raise(level);
+                    let cancel = Cancel::new(ending.stop.token(), Arc::clone(&ending.abandoned));
+                    let (outlet, terminal, dialer) = (Arc::clone(&outlet), terminal.clone(), dialer.clone());
+                    let taken = thread.post(move |worker| {
+                        let _shut = ShutAtEnd(Arc::clone(&outlet));
+                        perform(worker, operation, &dialer, &terminal, &cancel, &outlet);
+                    });
+                    if !taken {
+                        break;
+                    }
+                }
+                Ok(Some(Message::Level(level))) => {
+                    ending.stop.raise(level);
+                    thread.ring();
+                }
+                Ok(Some(Message::Abandon)) => {
+                    ending.abandoned.store(true, Ordering::Release);
+                    thread.ring();
+                }
+                Ok(Some(Message::Close | Message::Connect(_))) | Err(_) => break,
+                Ok(None) => {
+                    // If the run is gone this process ends now, as the run has: what it started goes on.
+                    tokio::time::sleep(RUN_GONE).await;
+                    break;
+                }
+            }
+        }
+        ending.abandoned.store(true, Ordering::Release);
+        thread.post(move |worker| terminal.close(worker));
+        Ok(())
+    }
+}
+
+fn answer(result: Result<Answer, SshErrorKind>) -> Event {
+    Event::Answer { result, inventory: None }
+}
+
+/// The next message; none at the end of the stream.
+async fn next(socket: &tokio::net::UnixStream) -> io::Result<Option<Message>> {
+    let mut header = [0; HEADER];
+    if !fill(socket, &mut header).await? {
+        return Ok(None);
+    }
+    let (length, kind) = parse_header(header);
+    if kind != RECORD || length > LONGEST_MESSAGE {
+        return Err(io::Error::other("a message of another kind or size"));
+    }
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    if !fill(socket, &mut bytes).await? {
+        return Ok(None);
+    }
+    record(&bytes).map(Some).map_err(io::Error::other)
+}
+
+/// False when the stream ends before.
+async fn fill(socket: &tokio::net::UnixStream, mut bytes: &mut [u8]) -> io::Result<bool> {
+    while !bytes.is_empty() {
+        socket.readable().await?;
+        match socket.try_read(bytes) {
+            Ok(0) => return Ok(false),
+            Ok(read) => bytes = bytes.get_mut(read..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Does an operation on the connection's thread, and answers.
+fn perform(
+    worker: &Worker,
+    operation: Operation,
+    dialer: &Dialer,
+    terminal: &Terminal,
+    cancel: &Cancel,
+    outlet: &Arc<Outlet>,
+) {
+    let longest = operation.longest_answer();
+    let mut inventory = None;
+    let result = outcome(worker, operation, dialer, terminal, cancel, outlet, &mut inventory);
+    outlet.event(&Event::Answer { result, inventory }, longest);
+}
+
+fn outcome(
+    worker: &Worker,
+    operation: Operation,
+    dialer: &Dialer,
+    terminal: &Terminal,
+    cancel: &Cancel,
+    outlet: &Arc<Outlet>,
+    changed: &mut Option<Box<State>>,
+) -> Result<Answer, SshErrorKind> {
+    let settings = &worker.settings;
+    let chunks = Chunks::new(outlet, cancel, &worker.wake);
+    let done = |()| Answer::Done;
+    match operation {
+        Operation::Exec(request) => {
+            let (write, read) = (settings.write_timeout, settings.read_timeout);
+            exec(&worker.link, &request, &chunks, cancel, write, read).map(Answer::Ended)
+        }
+        Operation::Run { mut task, known } => {
+            dialer.digests().learn(known);
+            let mut before = None;
+            if let Some(inventory) = task.setup.as_mut().and_then(|setup| setup.inventory.as_mut()) {
+                inventory.with(dialer.digests());
+                before = Some((inventory.clone(), inventory.state()));
+            }
+            let end = remote::run(worker, &task, &chunks, cancel, &**outlet);
+            *changed = before.and_then(|(inventory, before)| {
+                let after = inventory.state();
+                (after != before).then(|| Box::new(after))
+            });
+            end.map(Answer::Task)
+        }
+        Operation::Attach(task) => {
+            let Some(detached) = &task.detached else {
+                let detail = "it was not started detached".to_owned();
+                return Err(SshErrorKind::Invalid { what: "task".into(), detail });
+            };
+            remote::attach(worker, &task, detached, &chunks, cancel, &**outlet).map(Answer::Task)
+        }
+        Operation::StopGroup { pid, account } => {
+            let stopped = stopping::stop_group(worker, pid.group, account.as_ref(), cancel, None);
+            stopped.map(|proved_dead| Answer::Stopped(StopOutcome { proved_dead }))
+        }
+        Operation::MakeDir(dir) => files::make_private_dir(worker, &dir, cancel).map(done),
+        Operation::RemoveDir { dir, accounts } => {
+            files::remove_dir(worker, &dir, &accounts, cancel).map(done)
+        }
+        Operation::Upload { entries, dir } => upload::upload(worker, &entries, &dir, cancel).map(done),
+        Operation::Download(wanted) => files::download(worker, &wanted, cancel).map(Answer::Length),
+        Operation::Read { remote, max_bytes } => {
+            files::read_file(worker, &remote, max_bytes, cancel).map(Answer::Content)
+        }
+        Operation::OpenTerminal { columns, rows } => terminal.open(worker, (columns, rows), cancel).map(done),
+        Operation::Type(text) => terminal.send(worker, &text, cancel).map(done),
+        Operation::Receive { timeout } => terminal.receive(worker, timeout, cancel).map(Answer::Output),
+    }
+}
+
+impl News for Outlet {
+    fn started(&self, pid: RemotePid) {
+        self.event(&Event::Started(pid), LONGEST_EVENT);
+    }
+
+    fn sending(&self, large: bool) {
+        self.event(&Event::Sending(large), LONGEST_EVENT);
+    }
+}
