@@ -173,7 +173,7 @@ export const filesystem = {
   nodeOutputs: () => {
     const { host, port, resourceId } = job.node();
     // As the executor names it.
-    return filesystem.inJob(`output-op/${host.replace(/[/\p{Cc}]/gu, '_')}-${port ?? ''}-${resourceId}`);
+    return filesystem.inJob(`output-op/${host.replace(/[/\u0000-\u001f\u007f-\u009f]/g, '_')}-${port ?? ''}-${resourceId}`);
   },
   /** The directory where files belong that this step puts out: the server offers them for download. */
   outputDirectory: () => `${filesystem.nodeOutputs()}/${job.context().operationId}`,
