@@ -45,12 +45,12 @@ pub use call::{Change, Effect, FailureKind, ToolCall, ToolFailure, ToolOutcome};
 pub use engine::{Allocation, SandboxError, SandboxSettings};
 pub use grants::Grants;
 pub use host::{
-    Answer, Captured, Completed, Denied, DocumentError, DocumentsHost, DownloadSink, Ending, FileError,
-    GrantedDirectory, HeldLock, InteractError, InteractHost, JobContext, JobNodesError, LockError, LockHost,
-    LockMode, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramCall, ProgramError,
-    ProgramHost, Question, QuestionKind, SecretUnavailable, SecretValue, ServerError, ServerHost,
-    SourceEntry, SourceFacts, SourceFile, SourceKind, TargetCommand, TargetEntry, TargetError, TargetHost,
-    TargetSession, ToolHost, UploadSource,
+    Answer, Captured, Completed, Denied, DocumentError, DocumentsHost, DownloadSink, Ending, FetchedFiles,
+    FileError, GrantedDirectory, HeldLock, InteractError, InteractHost, JobContext, JobNodesError, LockError,
+    LockHost, LockMode, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramCall,
+    ProgramError, ProgramHost, Question, QuestionKind, SecretUnavailable, SecretValue, ServerError,
+    ServerHost, SourceEntry, SourceFacts, SourceFile, SourceKind, TargetCommand, TargetEntry, TargetError,
+    TargetHost, TargetSession, ToolHost, UploadSource,
 };
 pub use imports::{MissingImport, MissingReason};
 pub use invoke::InvokeError;

@@ -10,9 +10,9 @@ use autoexec_events::Level;
 use autoexec_grants::{Access, DataDirection};
 use autoexec_model::Node;
 use autoexec_sandbox::{
-    Denied, DocumentsHost, GrantedDirectory, InteractHost, JobContext, JobNodesError, LockHost, LogLevel,
-    NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramHost, SecretUnavailable, SecretValue,
-    ServerHost, TargetHost, ToolHost,
+    Denied, DocumentsHost, FetchedFiles, GrantedDirectory, InteractHost, JobContext, JobNodesError, LockHost,
+    LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, ProgramHost, SecretUnavailable,
+    SecretValue, ServerHost, TargetHost, ToolHost,
 };
 use autoexec_store::json::Style;
 use autoexec_store::{JobDir, atomic};
@@ -211,6 +211,11 @@ impl ToolHost for Host {
             paths.map(move |path| GrantedDirectory { path, direction })
         };
         of(DataDirection::Read).chain(of(DataDirection::Write)).collect()
+    }
+
+    fn fetched_files(&self) -> Option<FetchedFiles> {
+        let links = self.job_dir.files();
+        Some(FetchedFiles { links, cache: self.shared.settings.home.cache() })
     }
 
     fn verifies_certificate(&self, host: &str, port: u16) -> bool {

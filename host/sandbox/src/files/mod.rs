@@ -12,9 +12,12 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 
+use fetched::Links;
+
 use crate::border::Border;
 use crate::host::FileError;
 
+mod fetched;
 mod read;
 mod transfer;
 mod write;
@@ -37,6 +40,8 @@ struct Place {
     root: Dir,
     /// Without `..`; `.` for the granted directory itself.
     path: PathBuf,
+    /// Links that may lead out of it.
+    links: Option<Links>,
 }
 
 impl Border {
@@ -63,12 +68,21 @@ impl Border {
             FileError::Denied(format!("{} is not below {}", path.display(), granted.display()))
         })?;
         let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        let links = match direction {
+            DataDirection::Read => Links::below(&granted, host.fetched_files()),
+            DataDirection::Write => None,
+        };
+        if last == Last::Followed
+            && let Some((cache, name)) = links.as_ref().and_then(|links| links.target(&root, below))
+        {
+            return Ok(Place { granted, root: cache, path: name, links: None });
+        }
         let settled = settled(&root, below, last)?;
         if settled != below {
             // A link was followed; it must not lead to what the policy denies below the granted directory.
             self.permit_file(&granted.join(&settled), direction)?;
         }
-        Ok(Place { granted, root, path: settled })
+        Ok(Place { granted, root, path: settled, links })
     }
 
     fn permit_file(&self, path: &Path, direction: DataDirection) -> Result<(), FileError> {

@@ -17,8 +17,11 @@ const ENTRY_SIZE: u64 = 64;
 impl Border {
     pub(crate) async fn stat(self: &Arc<Self>, path: String) -> Result<Entry, FileError> {
         self.blocking(move |border| {
-            let Place { root, path, granted } = border.place(&path, DataDirection::Read, Last::Followed)?;
-            let name = path.file_name().or_else(|| granted.file_name()).unwrap_or_default();
+            let asked = path;
+            let Place { root, path, granted, .. } =
+                border.place(&asked, DataDirection::Read, Last::Followed)?;
+            // The name by which it was asked for: that of a fetched file in the cache is the executor's.
+            let name = Path::new(&asked).file_name().or_else(|| granted.file_name()).unwrap_or_default();
             entry(name.to_string_lossy().into_owned(), &root.metadata(&path)?).ok_or_else(not_regular)
         })
         .await
@@ -26,15 +29,21 @@ impl Border {
 
     pub(crate) async fn list(self: &Arc<Self>, path: String) -> Result<Vec<Entry>, FileError> {
         self.blocking(move |border| {
-            let Place { root, path, .. } = border.place(&path, DataDirection::Read, Last::Followed)?;
+            let Place { root, path, links, .. } = border.place(&path, DataDirection::Read, Last::Followed)?;
+            let base = if path == Path::new(".") { Path::new("") } else { &path };
             let limit = border.limits.response;
             let mut size = 0;
             let mut entries = Vec::new();
             for found in root.read_dir(&path)? {
                 let found = found?;
                 let Ok(name) = found.file_name().into_string() else { continue };
-                // One that was removed in the meantime is left out, as are links.
-                let Some(entry) = found.metadata().ok().and_then(|facts| entry(name, &facts)) else {
+                let fetched = links.as_ref().and_then(|links| links.target(&root, &base.join(&name)));
+                let facts = match &fetched {
+                    Some((cache, target)) => cache.metadata(target),
+                    None => found.metadata(),
+                };
+                // One that was removed in the meantime is left out, as are other links.
+                let Some(entry) = facts.ok().and_then(|facts| entry(name, &facts)) else {
                     continue;
                 };
                 size += ENTRY_SIZE + entry.name.len() as u64;

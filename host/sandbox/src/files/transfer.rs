@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use autoexec_grants::DataDirection;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
+use super::fetched::Links;
 use super::write::{make_directory, open_directory, replace};
 use super::{Last, Place, open_regular};
 use crate::border::Border;
@@ -21,13 +22,15 @@ impl Border {
     pub(crate) async fn upload_source(self: &Arc<Self>, path: &str) -> Result<UploadSource, FileError> {
         let path = path.to_owned();
         self.blocking(move |border| {
-            let Place { root, path, .. } = border.place(&path, DataDirection::Read, Last::Followed)?;
+            let Place { root, path, links, .. } = border.place(&path, DataDirection::Read, Last::Followed)?;
             if root.metadata(&path)?.is_dir() {
+                let links = links.and_then(|links| links.seen_from(&path));
                 let root = root.open_dir(&path)?;
                 let pending = children(&root, Path::new("."))?;
                 return Ok(UploadSource::Directory(Box::new(Tree {
                     border: Arc::clone(border),
                     root,
+                    links,
                     pending,
                 })));
             }
@@ -75,10 +78,12 @@ fn children(root: &Dir, path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(names.into_iter().map(|name| base.join(name)).collect())
 }
 
-/// Walks a directory, parents first. Links and anything but files and directories are left out.
+/// Walks a directory, parents first. Links and anything but files and directories are left out, but for links to what was
+/// fetched for the job.
 struct Tree {
     border: Arc<Border>,
     root: Dir,
+    links: Option<Links>,
     /// What is still to come, the next one last.
     pending: Vec<PathBuf>,
 }
@@ -109,10 +114,15 @@ impl Tree {
             self.pending.append(&mut children(&self.root, &path)?);
             return Ok(Some(SourceEntry { path, kind: SourceKind::Directory(facts_of(&known)) }));
         }
-        if !known.is_file() {
+        let file = if known.is_file() {
+            source_file(&self.root, &path)?
+        } else if let Some((cache, name)) =
+            self.links.as_ref().and_then(|links| links.target(&self.root, &path))
+        {
+            source_file(&cache, &name)?
+        } else {
             return Ok(None);
-        }
-        let file = source_file(&self.root, &path)?;
+        };
         Ok(Some(SourceEntry { path, kind: SourceKind::File(file) }))
     }
 }

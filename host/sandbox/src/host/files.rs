@@ -14,6 +14,15 @@ pub struct GrantedDirectory {
     pub direction: DataDirection,
 }
 
+/// Files that the executor has fetched for the job: they lie in a cache of its own, and the job has links to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedFiles {
+    /// The directory with the links, absolute. Tools can not make links.
+    pub links: PathBuf,
+    /// The directory that holds the files themselves, absolute.
+    pub cache: PathBuf,
+}
+
 /// Why a file can not be used (`file-error` in the WIT).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {

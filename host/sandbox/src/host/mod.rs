@@ -19,7 +19,7 @@ mod server;
 mod target;
 
 pub use documents::{DocumentError, DocumentsHost};
-pub use files::{FileError, GrantedDirectory};
+pub use files::{FetchedFiles, FileError, GrantedDirectory};
 pub use interact::{Answer, InteractError, InteractHost, Question, QuestionKind};
 pub use nodes::{JobNodesError, NodeFacts, NodeValue, OutputName, OutputQueryError};
 pub use program::{Completed, ProgramCall, ProgramError, ProgramHost};
@@ -74,6 +74,12 @@ pub trait ToolHost: Send + Sync + 'static {
     /// All granted directories, for components that know them as preopened ones (WASI).
     fn granted_directories(&self) -> Vec<GrantedDirectory> {
         Vec::new()
+    }
+
+    /// Where links of the executor to files that it has fetched are. What may read such a link below a granted directory may
+    /// read the file, although it lies elsewhere; all other links that lead out are refused.
+    fn fetched_files(&self) -> Option<FetchedFiles> {
+        None
     }
 
     /// Whether the certificate of this host is checked. Only the policy may say no.

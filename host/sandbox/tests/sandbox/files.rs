@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use autoexec_sandbox::{DataDirection, GrantedDirectory, InvokeError, Limits};
+use autoexec_sandbox::{DataDirection, FetchedFiles, GrantedDirectory, InvokeError, Limits};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -129,6 +129,61 @@ async fn files_are_read_written_and_changed() {
     run_table(table, || host(&inside, DataDirection::Write)).await;
     let facts = fs::metadata(file("x/c.txt")).unwrap();
     assert_eq!((facts.mtime(), facts.permissions().mode() & 0o7777), (1_000_000_000, 0o711));
+}
+
+/// What the executor has fetched for a job lies in its cache; the job has links to it (`spec/workdir.md` §5.1).
+#[tokio::test]
+async fn links_to_fetched_files_are_followed_and_no_others() {
+    let (dir, inside) = place();
+    let (links, cache) = (inside.join("file"), dir.path().join("cache"));
+    fs::create_dir_all(cache.join("deep")).unwrap();
+    fs::create_dir(&links).unwrap();
+    for name in ["41", "42", "deep/43"] {
+        fs::write(cache.join(name), "fetched").unwrap();
+    }
+    symlink(dir.path().join("secret.txt"), cache.join("44")).unwrap();
+    fs::write(links.join("own.txt"), "own").unwrap();
+    symlink(cache.join("41"), links.join("data.bin")).unwrap();
+    symlink(cache.join("deep/43"), links.join("deeper")).unwrap();
+    symlink(cache.join("44"), links.join("chained")).unwrap();
+    symlink("../../cache/42", links.join("relative")).unwrap();
+    symlink(dir.path().join("secret.txt"), links.join("elsewhere")).unwrap();
+    symlink(cache.join("42"), inside.join("wrong-place")).unwrap();
+    let answer = |name, what: &str, path: &Path, expected: Value| Case {
+        name,
+        ask: ask(what, path),
+        allow: rules(&[]),
+        expect: Expect::Answer(expected),
+    };
+    let refused = |name, path: &Path| Case {
+        name,
+        ask: ask("read", path),
+        allow: rules(&[]),
+        expect: Expect::Refusal(""),
+    };
+    let fetched = || Some(FetchedFiles { links: links.clone(), cache: cache.clone() });
+    let facts = json!({"name": "data.bin", "directory": false, "size": 7, "mode": 0o644});
+    fs::set_permissions(cache.join("41"), fs::Permissions::from_mode(0o644)).unwrap();
+    let table = vec![
+        answer("read", "read", &links.join("data.bin"), json!("fetched")),
+        answer("stat", "stat", &links.join("data.bin"), facts),
+        answer("list", "list", &links, json!(["data.bin", "own.txt"])),
+        refused("below the cache", &links.join("deeper")),
+        refused("a link in the cache", &links.join("chained")),
+        refused("a relative link", &links.join("relative")),
+        refused("a link to something else", &links.join("elsewhere")),
+        refused("a link elsewhere", &inside.join("wrong-place")),
+    ];
+    run_table(table, || Recorder { fetched: fetched(), ..host(&inside, DataDirection::Read) }).await;
+    run_table(vec![refused("without fetched files", &links.join("data.bin"))], || {
+        host(&inside, DataDirection::Read)
+    })
+    .await;
+    // Writing replaces the link and leaves the cache alone.
+    let written = vec![answer("write", "write", &links.join("data.bin"), json!(null))];
+    run_table(written, || Recorder { fetched: fetched(), ..host(&inside, DataDirection::Write) }).await;
+    assert_eq!(fs::read_to_string(cache.join("41")).unwrap(), "fetched");
+    assert!(fs::symlink_metadata(links.join("data.bin")).unwrap().is_file());
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use autoexec_sandbox::{
-    Access, Capability, DataDirection, Denied, GrantedDirectory, Grants, InteractHost, InvokeError,
-    JobContext, Limits, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, Sandbox,
+    Access, Capability, DataDirection, Denied, FetchedFiles, GrantedDirectory, Grants, InteractHost,
+    InvokeError, JobContext, Limits, LogLevel, NodeFacts, NodeValue, OutputName, OutputQueryError, Sandbox,
     SandboxSettings, SecretDestination, SecretUnavailable, SecretValue, TargetHost, TargetUse, Tool,
     ToolCall, ToolHost, ToolOutcome,
 };
@@ -84,6 +84,7 @@ pub(crate) struct Recorder {
     /// What was asked for, in the same form.
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) directories: Vec<GrantedDirectory>,
+    pub(crate) fetched: Option<FetchedFiles>,
     /// Hosts whose certificates are not checked.
     pub(crate) unverified: Vec<String>,
     pub(crate) target: Option<Box<dyn TargetHost>>,
@@ -105,6 +106,7 @@ impl Default for Recorder {
             allowed: vec![],
             asked: Mutex::default(),
             directories: vec![],
+            fetched: None,
             unverified: vec![],
             target: None,
             person: None,
@@ -211,6 +213,10 @@ impl ToolHost for Recorder {
 
     fn granted_directories(&self) -> Vec<GrantedDirectory> {
         self.directories.clone()
+    }
+
+    fn fetched_files(&self) -> Option<FetchedFiles> {
+        self.fetched.clone()
     }
 
     fn verifies_certificate(&self, host: &str, _port: u16) -> bool {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{node_file, one_shot, params, phase};
 use autoexec_e2e::guests::guest;
-use autoexec_test_support::server::Scope;
+use autoexec_test_support::server::{File, Scope};
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::json;
 
@@ -62,6 +62,34 @@ fn files_go_to_the_node_and_come_back() {
     );
     let log = bench.run(1);
     assert!(log.contains("not granted") && !here.path().join("back/passwd").exists(), "{log}");
+}
+
+#[test]
+fn files_that_are_attached_to_the_job_go_to_the_node() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    if sshd.password().is_empty() {
+        return;
+    }
+    let there = tempfile::tempdir().unwrap();
+    fs::set_permissions(there.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let remote = there.path().to_str().unwrap();
+    let node = json!({"protocol": "ssh", "protocolPort": sshd.port(), "username": sshd.user(), "password": sshd.password()});
+    let mut upload =
+        operation("fileops/remoteupload", 1, &[("dest", &format!("{remote}/")), ("verbose", "0")]);
+    upload["opt"]["src"] = json!([41, 42]);
+    upload["desc"]["src"] = json!("file");
+    let policy = format!(
+        "target = {{ read = [\"{remote}\"], write = [\"{remote}\"] }}\nfilesystem = {{ read = [\"${{job.dir}}/file\"] }}\n"
+    );
+    let bench = Bench::new(&node, vec![upload], &policy);
+    let content: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    for (id, name, content) in [("41", "data 1.bin", content.clone()), ("42", "b.txt", b"small".to_vec())] {
+        let disposition = format!("attachment; filename=\"{name}\"");
+        bench.job.server.set_file(id, File { disposition, content, modified: 1.0 });
+    }
+    let log = bench.run(0);
+    assert_eq!(fs::read(there.path().join("data 1.bin")).unwrap(), content, "{log}");
+    assert_eq!(fs::read_to_string(there.path().join("b.txt")).unwrap(), "small", "{log}");
 }
 
 #[test]
