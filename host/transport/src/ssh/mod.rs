@@ -1,6 +1,6 @@
 //! SSH: one connection per node, kept across operations, with checked host keys (architecture §8, defects 42–54).
 //!
-//! libssh2 reads what hosts send, and it is C: its sessions live in processes of their own ([`isolation`]), a few connections
+//! libssh2 reads what hosts send, and it is C: its sessions live in processes of their own (module `isolation`), a few connections
 //! in each. Here are the [`SshConnector`] and the [`SshConnection`]s that speak to them; everything below `dialer` and
 //! `connection` runs there.
 //!
