@@ -34,7 +34,8 @@ pub(crate) struct Options {
     /// Measure this program instead of building one.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Measure the sandbox with this build of its example `measure` instead of building one.
+    /// Measure the sandbox with this build of its example `measure`, and the tools with `tool_starts` beside it, instead of
+    /// building them.
     #[arg(long, value_name = "FILE")]
     sandbox_program: Option<PathBuf>,
     /// Numbers of SSH nodes, for the topic `ssh`.
@@ -91,7 +92,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Topic::Ssh => vec![ssh::measure(&home, &ssh::Sizes { nodes: nodes.clone(), runs })?.to_string()],
             Topic::Scale => vec![scale::measure(&home, &scale::sizes(options.quick))?.to_string()],
             Topic::Author => {
-                vec![author::measure(&home, runs)?.to_string(), author::tools(options.quick)?]
+                vec![
+                    author::measure(&home, runs)?.to_string(),
+                    author::tools(options.sandbox_program.as_deref(), options.quick)?,
+                ]
             }
             Topic::Volume => volume::measure(&home, runs)?.iter().map(ToString::to_string).collect(),
         };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::job::quietly;
 use super::series::{Table, Variant, measure as measure_series};
-use crate::stage::StagedHome;
+use crate::stage::{self, StagedHome};
 use crate::{step, workspace};
 
 /// What is measured from nothing compiles the SDK each time: that often is enough.
@@ -36,16 +36,24 @@ pub(super) fn measure(home: &StagedHome, runs: u32) -> Result<Table> {
 /// How often each tool is started.
 const STARTS: u32 = 1_000;
 
-/// Size of every tool of plugins-wasm, and how long making an instance of it takes.
-pub(super) fn tools(quick: bool) -> Result<String> {
+/// The program that measures it.
+const EXAMPLE: &str = "tool_starts";
+
+fn build() -> Result<PathBuf> {
+    step::say("building the measurements of tools");
+    let mut cargo = workspace::cargo()?;
+    step::run(cargo.args(["build", "--release", "--package", "autoexec-sandbox", "--example", EXAMPLE]))?;
+    Ok(stage::target()?.join("release/examples").join(EXAMPLE))
+}
+
+/// Size of every tool of plugins-wasm, and how long making an instance of it takes. `measure` is another example that was
+/// built together with the one for this.
+pub(super) fn tools(measure: Option<&Path>, quick: bool) -> Result<String> {
     let dir = workspace::root()?.join("target/plugins/wasm");
     step::say("measuring: the start of each tool");
-    let mut cargo = workspace::cargo()?;
-    cargo.args(["run", "--quiet", "--release", "-p", "autoexec-sandbox", "--example", "tool_starts", "--"]);
-    cargo.arg(&dir).arg(if quick { 10 } else { STARTS }.to_string());
-    let output = cargo.stderr(std::process::Stdio::inherit()).output().context("starting cargo")?;
-    anyhow::ensure!(output.status.success(), "the tools could not be measured: {}", output.status);
-    let text = String::from_utf8(output.stdout).context("what it says is no text")?;
+    let program = measure.map_or_else(build, |measure| Ok(measure.with_file_name(EXAMPLE)))?;
+    let mut starts = Command::new(&program);
+    let text = step::output(starts.arg(&dir).arg(if quick { 10 } else { STARTS }.to_string()))?;
     let mut table = String::from(
         "### Size and start of each tool\n\n| tool | KiB | instance p50, µs | p99, µs |\n|---|---:|---:|---:|\n",
     );
