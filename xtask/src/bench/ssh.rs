@@ -152,8 +152,9 @@ impl fmt::Display for Tables {
              at most {WIDTH} nodes at once. The tools run in turns. What runs is \
              `echo done` in a login shell, by every tool. autoexec makes a private directory for each node, sends each script into it, runs \
              it in a session of its own, writes the records of the node and removes the directory; the others only run the \
-             command. The CPU of `ssh` with ControlMaster is without its masters, which run on by themselves; its memory is \
-             that of its largest process."
+             command. The CPU of `ssh` with ControlMaster is without its masters, which run on by themselves. Memory is \
+             that of the largest process of a tool: autoexec has one more for each sixteen connections, Ansible one for each \
+             node at work."
         )
     }
 }
