@@ -200,7 +200,7 @@ impl ConsoleDouble {
         self.set(|data| drop(data.accounts.insert(account_id.to_owned(), password.to_owned())));
     }
 
-    /// `Return` of "global lock" for one `action`.
+    /// `Return` of "global lock" for one `action`. A `lock` without a `lockId` gets a new one each time.
     pub fn set_lock_reply(&self, action: &str, reply: Value) {
         self.set(|data| drop(data.locks.insert(action.to_owned(), reply)));
     }

@@ -77,8 +77,8 @@ handles = 20
 "
     );
     let stage = Stage::new(&tools, &policy);
-    stage.job.server.set_lock_reply("lock", json!({"lockId": 9001, "wait": 0}));
-    stage.job.server.set_lock_reply("unlock", json!({"lockId": 9001}));
+    stage.job.server.set_lock_reply("lock", json!({"wait": 0}));
+    stage.job.server.set_lock_reply("unlock", json!({}));
     stage.run_rows(ROWS, &());
     let taken = of_action(&stage, "lock");
     assert!(

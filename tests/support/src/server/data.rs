@@ -1,6 +1,7 @@
 //! What the server knows, and the answers that follow from it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -50,6 +51,7 @@ pub(super) struct Data {
     pub(super) files: HashMap<String, File>,
     pub(super) accounts: HashMap<String, String>,
     pub(super) locks: HashMap<String, Value>,
+    pub(super) lock_ids: AtomicU64,
     pub(super) mongo: Option<Value>,
     pub(super) deploy_ids: Option<Value>,
     pub(super) runner_group: Option<Value>,
@@ -163,7 +165,14 @@ impl Data {
 
     fn lock(&self, call: &Call) -> Answer {
         let action = call.json()["action"].as_str().unwrap_or_default().to_owned();
-        known(self.locks.get(&action), &format!("no reply is set for the lock action {action}"))
+        let mut reply = self.locks.get(&action).cloned();
+        if action == "lock"
+            && let Some(Value::Object(reply)) = &mut reply
+        {
+            // No two locks of a server have one id.
+            reply.entry("lockId").or_insert_with(|| self.lock_ids.fetch_add(1, Ordering::Relaxed).into());
+        }
+        known(reply.as_ref(), &format!("no reply is set for the lock action {action}"))
     }
 }
 
