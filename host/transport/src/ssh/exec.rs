@@ -244,6 +244,18 @@ impl Conversation {
         Ok(())
     }
 
+    /// Takes what is still on its way to the end of the output, for at most this long: stderr goes its own way, and may come
+    /// after the script's report.
+    pub(super) fn take_rest(&mut self, link: &Link, limit: Duration) -> Result<(), SshErrorKind> {
+        let until = Instant::now() + limit;
+        while !self.ended && Instant::now() < until {
+            if !self.pump(link, &mut |_| {})? {
+                link.wait(until)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Pumps until `done`, or until the script is over.
     pub(super) fn until(
         &mut self,

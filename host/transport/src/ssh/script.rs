@@ -1,5 +1,7 @@
 //! Short scripts for the target's `/bin/sh`, sent by stdin so that nothing of them is in the process list.
 
+use std::time::Duration;
+
 use super::error::{SshErrorKind, excerpt};
 use super::exec::Conversation;
 use super::link::{Link, Meanwhile};
@@ -8,6 +10,9 @@ use super::patience::Patience;
 
 /// What login shells of any kind, csh included, are asked to run. The real shell reads all of its script first.
 const SHELL: &str = r#"exec /bin/sh -c 'eval "$(cat)"'"#;
+
+/// How long the words of a script that failed may come after its report.
+const LATE_WORDS: Duration = Duration::from_millis(500);
 
 /// The result of a script.
 pub(super) struct Ran {
@@ -54,7 +59,13 @@ pub(super) fn run(
         .send(link, text.as_bytes(), patience, data)
         .and_then(|()| conversation.end_input(link, patience))
         .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
-        .and_then(|()| outcome(&conversation));
+        .and_then(|()| {
+            if conversation.exit.is_some_and(|(code, _)| code != 0) {
+                // Its words only make the error better.
+                let _ = conversation.take_rest(link, LATE_WORDS);
+            }
+            outcome(&conversation)
+        });
     conversation.close(link);
     result
 }
