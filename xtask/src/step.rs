@@ -136,9 +136,19 @@ mod tests {
     #[test]
     fn a_signal_reaches_the_attended_child_and_not_us() {
         let attended = Attended::start().unwrap();
-        // The child tells that it is ready by signalling its parent, which is this process.
-        let script = "trap 'exit 7' INT; kill -INT $PPID; while :; do sleep 0.05; done";
-        let status = attended.run(Command::new("sh").args(["-c", script])).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ready = dir.path().join("ready");
+        let script = format!("trap 'exit 7' INT; : >'{}'; while :; do sleep 0.05; done", ready.display());
+        // Not before the child can take it, and not before it is known whose it is.
+        let state = Arc::clone(&attended.state);
+        let signals = std::thread::spawn(move || {
+            while state.load(Ordering::SeqCst) <= NOBODY || !ready.exists() {
+                std::thread::yield_now();
+            }
+            nix::sys::signal::kill(Pid::this(), Signal::SIGINT).unwrap();
+        });
+        let status = attended.run(Command::new("sh").args(["-c", &script])).unwrap();
+        signals.join().unwrap();
         assert_eq!(status.code(), Some(7));
         attended.check().unwrap();
     }
