@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::dialer::Dialer;
 use super::error::{SshErrorKind, Step};
+use super::inventory::Digests;
 use super::isolation::Alive;
 use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
@@ -53,6 +54,11 @@ impl Worker {
 
     pub(super) fn forget_gzip(&self) {
         self.gzip.set(false);
+    }
+
+    /// Digests of the files that are sent, for all connections of the process.
+    pub(super) fn digests(&self) -> &Digests {
+        self.dialer.digests()
     }
 
     /// A further connection to the same address and account, for a stop that cannot use this one.

@@ -133,8 +133,7 @@ impl Dialer {
         before: &[Arc<JumpHost>],
         until: Instant,
     ) -> Result<Gate, SshErrorKind> {
-        let way = before.iter().map(|jump| &**jump).chain([jump]);
-        let name = way.map(|jump| jump.target.to_string()).collect::<Vec<_>>().join(" ");
+        let name = rules::way(before.iter().map(|jump| &**jump).chain([jump]));
         if let Some(gate) = self.gates.entered(&name) {
             return Ok(gate);
         }

@@ -97,6 +97,11 @@ pub(super) fn jumps_to<'a>(rules: &'a [HostRule], host: &str) -> &'a [Arc<JumpHo
     first(rules, host, |rule| rule.jumps.as_deref()).map_or(&[], |(_, jumps)| jumps)
 }
 
+/// Names a way by its jump hosts, the first one first.
+pub(super) fn way<'a>(jumps: impl Iterator<Item = &'a JumpHost>) -> String {
+    jumps.map(|jump| jump.target.to_string()).collect::<Vec<_>>().join(" ")
+}
+
 /// The rule that limits the logins to a host, and its limit.
 pub(super) fn login_limit(rules: &[HostRule], host: &str) -> Option<(usize, f64)> {
     first(rules, host, |rule| rule.logins_per_second)

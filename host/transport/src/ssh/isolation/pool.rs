@@ -12,7 +12,7 @@ use super::line::Line;
 use super::process::{Place, Process};
 use crate::ssh::error::SshErrorKind;
 use crate::ssh::link::local;
-use crate::ssh::rules::JumpHost;
+use crate::ssh::rules::{self, JumpHost};
 use crate::ssh::settings::{SshSettings, SshTarget};
 use crate::ssh::shaping::Shaper;
 
@@ -82,28 +82,25 @@ impl Pool {
         slot: OwnedSemaphorePermit,
     ) -> Result<Line, SshErrorKind> {
         let slot = Arc::new(slot);
-        for _ in 1..TRIES {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
             let seat = self.seat(target, jumps, shaper, &slot).await?;
             let process = Arc::clone(&seat.process);
-            match Self::place(seat) {
+            let error = match Self::place(seat) {
                 Ok(mut line) => {
                     line.connect(target, self.settings.connect_timeout).await?;
                     return Ok(line);
                 }
-                // It has just ended; who was in it is told by its end.
-                Err(error) => {
-                    let death = process.death().await;
-                    tracing::debug!(%target, %error, ?death, "an SSH process takes no connection");
-                    if death.is_none() {
-                        return Err(local("a connection in an SSH process", &error));
-                    }
-                }
+                Err(error) => error,
+            };
+            // It has just ended; who was in it is told by its end.
+            let death = if tries == 0 { None } else { process.death().await };
+            tracing::debug!(%target, %error, ?death, "an SSH process takes no connection");
+            if death.is_none() {
+                return Err(local("a connection in an SSH process", &error));
             }
         }
-        let seat = self.seat(target, jumps, shaper, &slot).await?;
-        let mut line = Self::place(seat).map_err(|error| local("a connection in an SSH process", &error))?;
-        line.connect(target, self.settings.connect_timeout).await?;
-        Ok(line)
     }
 
     /// Lets the workers end and waits for them, so that the run leaves none behind and what they used counts as its own.
@@ -155,10 +152,7 @@ impl Pool {
         let (place, places) = match jumps {
             _ if suspect => (Place::Alone, 1),
             [] => (Place::Direct, DIRECT),
-            jumps => {
-                let way = jumps.iter().map(|jump| jump.target.to_string());
-                (Place::Behind(way.collect::<Vec<_>>().join(" ")), BEHIND)
-            }
+            jumps => (Place::Behind(rules::way(jumps.iter().map(|jump| &**jump))), BEHIND),
         };
         let found =
             roster.processes.iter().find(|process| process.place == place && process.take(&name, places));

@@ -93,10 +93,11 @@ impl Serving {
                     ending = Ending::default();
                     ending.stop.raise(level);
                     let cancel = Cancel::new(ending.stop.token(), Arc::clone(&ending.abandoned));
-                    let (outlet, terminal, dialer) = (Arc::clone(&outlet), terminal.clone(), dialer.clone());
+                    let (outlet, terminal) = (Arc::clone(&outlet), terminal.clone());
                     let taken = thread.post(move |worker| {
                         let _shut = ShutAtEnd(Arc::clone(&outlet));
-                        perform(worker, operation, &dialer, &terminal, &cancel, &outlet);
+                        let (terminal, cancel, outlet) = (&terminal, &cancel, &*outlet);
+                        Desk { worker, terminal, cancel, outlet }.perform(operation);
                     });
                     if !taken {
                         break;
@@ -159,75 +160,77 @@ async fn fill(socket: &tokio::net::UnixStream, mut bytes: &mut [u8]) -> io::Resu
     Ok(true)
 }
 
-/// Does an operation on the connection's thread, and answers.
-fn perform(
-    worker: &Worker,
-    operation: Operation,
-    dialer: &Dialer,
-    terminal: &Terminal,
-    cancel: &Cancel,
-    outlet: &Arc<Outlet>,
-) {
-    let longest = operation.longest_answer();
-    let mut inventory = None;
-    let result = outcome(worker, operation, dialer, terminal, cancel, outlet, &mut inventory);
-    outlet.event(&Event::Answer { result, inventory }, longest);
+/// What an operation is done with, on the connection's thread.
+struct Desk<'a> {
+    worker: &'a Worker,
+    terminal: &'a Terminal,
+    cancel: &'a Cancel,
+    outlet: &'a Outlet,
 }
 
-fn outcome(
-    worker: &Worker,
-    operation: Operation,
-    dialer: &Dialer,
-    terminal: &Terminal,
-    cancel: &Cancel,
-    outlet: &Arc<Outlet>,
-    changed: &mut Option<Box<State>>,
-) -> Result<Answer, SshErrorKind> {
-    let settings = &worker.settings;
-    let chunks = Chunks::new(outlet, cancel, &worker.wake);
-    let done = |()| Answer::Done;
-    match operation {
-        Operation::Exec(request) => {
-            let (write, read) = (settings.write_timeout, settings.read_timeout);
-            exec(&worker.link, &request, &chunks, cancel, write, read).map(Answer::Ended)
-        }
-        Operation::Run { mut task, known } => {
-            dialer.digests().learn(known);
-            let mut before = None;
-            if let Some(inventory) = task.setup.as_mut().and_then(|setup| setup.inventory.as_mut()) {
-                inventory.with(dialer.digests());
-                before = Some((inventory.clone(), inventory.state()));
+impl Desk<'_> {
+    /// Does it, and answers.
+    fn perform(&self, operation: Operation) {
+        let longest = operation.longest_answer();
+        let mut inventory = None;
+        let result = self.outcome(operation, &mut inventory);
+        self.outlet.event(&Event::Answer { result, inventory }, longest);
+    }
+
+    fn outcome(
+        &self,
+        operation: Operation,
+        changed: &mut Option<Box<State>>,
+    ) -> Result<Answer, SshErrorKind> {
+        let Self { worker, terminal, cancel, outlet } = *self;
+        let settings = &worker.settings;
+        let chunks = Chunks::new(outlet, cancel, &worker.wake);
+        let done = |()| Answer::Done;
+        match operation {
+            Operation::Exec(request) => {
+                let (write, read) = (settings.write_timeout, settings.read_timeout);
+                exec(&worker.link, &request, &chunks, cancel, write, read).map(Answer::Ended)
             }
-            let end = remote::run(worker, &task, &chunks, cancel, &**outlet);
-            *changed = before.and_then(|(inventory, before)| {
-                let after = inventory.state();
-                (after != before).then(|| Box::new(after))
-            });
-            end.map(Answer::Task)
+            Operation::Run { mut task, known } => {
+                worker.digests().learn(known);
+                let mut before = None;
+                if let Some(inventory) = task.setup.as_mut().and_then(|setup| setup.inventory.as_mut()) {
+                    inventory.with(worker.digests());
+                    before = Some((inventory.clone(), inventory.state()));
+                }
+                let end = remote::run(worker, &task, &chunks, cancel, outlet);
+                *changed = before.and_then(|(inventory, before)| {
+                    let after = inventory.state();
+                    (after != before).then(|| Box::new(after))
+                });
+                end.map(Answer::Task)
+            }
+            Operation::Attach(task) => {
+                let Some(detached) = &task.detached else {
+                    let detail = "it was not started detached".to_owned();
+                    return Err(SshErrorKind::Invalid { what: "task".into(), detail });
+                };
+                remote::attach(worker, &task, detached, &chunks, cancel, outlet).map(Answer::Task)
+            }
+            Operation::StopGroup { pid, account } => {
+                let stopped = stopping::stop_group(worker, pid.group, account.as_ref(), cancel, None);
+                stopped.map(|proved_dead| Answer::Stopped(StopOutcome { proved_dead }))
+            }
+            Operation::MakeDir(dir) => files::make_private_dir(worker, &dir, cancel).map(done),
+            Operation::RemoveDir { dir, accounts } => {
+                files::remove_dir(worker, &dir, &accounts, cancel).map(done)
+            }
+            Operation::Upload { entries, dir } => upload::upload(worker, &entries, &dir, cancel).map(done),
+            Operation::Download(wanted) => files::download(worker, &wanted, cancel).map(Answer::Length),
+            Operation::Read { remote, max_bytes } => {
+                files::read_file(worker, &remote, max_bytes, cancel).map(Answer::Content)
+            }
+            Operation::OpenTerminal { columns, rows } => {
+                terminal.open(worker, (columns, rows), cancel).map(done)
+            }
+            Operation::Type(text) => terminal.send(worker, &text, cancel).map(done),
+            Operation::Receive { timeout } => terminal.receive(worker, timeout, cancel).map(Answer::Output),
         }
-        Operation::Attach(task) => {
-            let Some(detached) = &task.detached else {
-                let detail = "it was not started detached".to_owned();
-                return Err(SshErrorKind::Invalid { what: "task".into(), detail });
-            };
-            remote::attach(worker, &task, detached, &chunks, cancel, &**outlet).map(Answer::Task)
-        }
-        Operation::StopGroup { pid, account } => {
-            let stopped = stopping::stop_group(worker, pid.group, account.as_ref(), cancel, None);
-            stopped.map(|proved_dead| Answer::Stopped(StopOutcome { proved_dead }))
-        }
-        Operation::MakeDir(dir) => files::make_private_dir(worker, &dir, cancel).map(done),
-        Operation::RemoveDir { dir, accounts } => {
-            files::remove_dir(worker, &dir, &accounts, cancel).map(done)
-        }
-        Operation::Upload { entries, dir } => upload::upload(worker, &entries, &dir, cancel).map(done),
-        Operation::Download(wanted) => files::download(worker, &wanted, cancel).map(Answer::Length),
-        Operation::Read { remote, max_bytes } => {
-            files::read_file(worker, &remote, max_bytes, cancel).map(Answer::Content)
-        }
-        Operation::OpenTerminal { columns, rows } => terminal.open(worker, (columns, rows), cancel).map(done),
-        Operation::Type(text) => terminal.send(worker, &text, cancel).map(done),
-        Operation::Receive { timeout } => terminal.receive(worker, timeout, cancel).map(Answer::Output),
     }
 }
 
