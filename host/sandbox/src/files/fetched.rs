@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::base;
 use crate::host::FetchedFiles;
 
 /// Such links below a granted directory.
@@ -26,10 +27,7 @@ impl Links {
 
     /// The same for a directory below the granted one.
     pub(super) fn seen_from(self, directory: &Path) -> Option<Self> {
-        if directory == Path::new(".") {
-            return Some(self);
-        }
-        let at = self.at.strip_prefix(directory).ok()?.to_owned();
+        let at = self.at.strip_prefix(base(directory)).ok()?.to_owned();
         Some(Self { at, ..self })
     }
 

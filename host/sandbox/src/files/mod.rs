@@ -203,6 +203,11 @@ fn open_regular(root: &Dir, path: &Path, options: &mut OpenOptions) -> Result<Fi
     Ok(file)
 }
 
+/// What names below a directory are joined to, so that the granted directory itself leaves no `.` in them.
+fn base(directory: &Path) -> &Path {
+    if directory == Path::new(".") { Path::new("") } else { directory }
+}
+
 fn check_regular(kind: FileType) -> Result<(), FileError> {
     if kind.is_file() {
         Ok(())

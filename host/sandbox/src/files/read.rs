@@ -7,7 +7,7 @@ use std::sync::Arc;
 use autoexec_grants::DataDirection;
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
-use super::{Entry, Last, Place, not_regular, open_regular};
+use super::{Entry, Last, Place, base, not_regular, open_regular};
 use crate::border::Border;
 use crate::host::FileError;
 
@@ -30,7 +30,7 @@ impl Border {
     pub(crate) async fn list(self: &Arc<Self>, path: String) -> Result<Vec<Entry>, FileError> {
         self.blocking(move |border| {
             let Place { root, path, links, .. } = border.place(&path, DataDirection::Read, Last::Followed)?;
-            let base = if path == Path::new(".") { Path::new("") } else { &path };
+            let base = base(&path);
             let limit = border.limits.response;
             let mut size = 0;
             let mut entries = Vec::new();

@@ -13,7 +13,7 @@ use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
 use super::fetched::Links;
 use super::write::{make_directory, open_directory, replace};
-use super::{Last, Place, open_regular};
+use super::{Last, Place, base, open_regular};
 use crate::border::Border;
 use crate::host::{DownloadSink, FileError, SourceEntry, SourceFacts, SourceFile, SourceKind, UploadSource};
 
@@ -74,7 +74,7 @@ fn children(root: &Dir, path: &Path) -> Result<Vec<PathBuf>, FileError> {
         names.push(found?.file_name());
     }
     names.sort_by(|a, b| b.cmp(a));
-    let base = if path == Path::new(".") { Path::new("") } else { path };
+    let base = base(path);
     Ok(names.into_iter().map(|name| base.join(name)).collect())
 }
 
