@@ -20,6 +20,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use tempfile::TempDir;
 
+use crate::process::{self, children_of};
+
 const PROGRAM: &str = "/usr/sbin/sshd";
 /// Marks our accounts in the password file: none without it is ever removed.
 const MARK: &str = "autoexec throw-away test account";
@@ -130,7 +132,7 @@ impl Sshd {
     /// Ends the server and the sessions it has. A stopped server can be started again by [`Self::rotate_host_key`].
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            let sessions = children_of(server.id());
+            let sessions = children_of(pid_of(server.id()));
             let _ = server.kill();
             let _ = server.wait();
             for session in sessions {
@@ -141,8 +143,8 @@ impl Sshd {
 
     /// Kills the server's side of all live connections, as a crash of the target would look to a client.
     pub fn kill_sessions(&self) {
-        for session in self.pid().map(children_of).unwrap_or_default() {
-            for child in children_of(session.as_raw().unsigned_abs()) {
+        for session in self.pid().map(pid_of).map(children_of).unwrap_or_default() {
+            for child in children_of(session) {
                 if is_sshd(child) {
                     let _ = kill(child, Signal::SIGKILL);
                 }
@@ -294,23 +296,12 @@ fn tool(program: &str, args: &[&str], input: &str) -> Result<()> {
     }
 }
 
-fn children_of(parent: u32) -> Vec<Pid> {
-    let is_child = |stat: &str| {
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        after_name.split_ascii_whitespace().nth(1) == Some(parent.to_string().as_str())
-    };
-    processes()
-        .filter(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| is_child(&s)))
-        .collect()
+fn pid_of(id: u32) -> Pid {
+    Pid::from_raw(id.cast_signed())
 }
 
 fn is_sshd(pid: Pid) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim().starts_with("sshd"))
-}
-
-fn processes() -> impl Iterator<Item = Pid> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
 }
 
 /// The account that logs in.
@@ -375,7 +366,7 @@ impl Drop for Account {
 /// Ends the account's processes first: userdel refuses while there are any.
 fn remove_account(name: &str, uid: u32) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
-    for pid in processes() {
+    for pid in process::all() {
         if fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == uid) {
             let _ = kill(pid, Signal::SIGKILL);
         }

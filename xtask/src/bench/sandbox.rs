@@ -5,10 +5,12 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::series;
 use crate::{stage, step, workspace};
 
 /// Calls that are made, and instances that are alive at once.
@@ -94,15 +96,7 @@ fn quantile(times: &[u64], percent: usize) -> u64 {
 }
 
 fn shown(nanos: u64) -> String {
-    let micros = nanos as f64 / 1e3;
-    match micros {
-        ..1.0 => format!("{nanos} ns"),
-        ..10.0 => format!("{micros:.1} µs"),
-        ..1000.0 => format!("{micros:.0} µs"),
-        ..10_000.0 => format!("{:.1} ms", micros / 1e3),
-        ..1_000_000.0 => format!("{:.0} ms", micros / 1e3),
-        _ => format!("{:.2} s", micros / 1e6),
-    }
+    series::shown(Duration::from_nanos(nanos))
 }
 
 fn ratio(of: u64, to: u64) -> f64 {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use autoexec_test_support::process;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::job::{BenchJob, Nodes};
@@ -70,7 +71,7 @@ pub(super) fn measure(home: &StagedHome, sizes: &[u32]) -> Result<Tables> {
             let mut child = Running(start(&place)?);
             place.wait_for_all(&mut child.0, &attended)?;
             let connected = begin.elapsed();
-            let held = Held::by(child.0.id());
+            let held = Held::by(pid_of(&child.0));
             place.let_go()?;
             let status = child.0.wait().context("waiting for its end")?;
             ensure!(status.success(), "{what} with {nodes} targets ended with {status}");
@@ -166,14 +167,17 @@ fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null())
 }
 
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
 /// Ends what still runs when something goes wrong.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
         if !matches!(self.0.try_wait(), Ok(Some(_))) {
-            for pid in process::tree(self.0.id()) {
-                let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+            for pid in process::tree(pid_of(&self.0)) {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             }
             let _ = self.0.wait();
@@ -182,10 +186,10 @@ impl Drop for Running {
 }
 
 impl Held {
-    fn by(root: u32) -> Self {
+    fn by(root: Pid) -> Self {
         let tree = process::tree(root);
         let read =
-            |pid: &u32, file: &str| fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file));
+            |pid: &Pid, file: &str| fs::read_to_string(Path::new("/proc").join(pid.to_string()).join(file));
         let field = |text: &str, name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_ascii_whitespace().next()?.parse::<u64>().ok()
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_this_process_holds_is_seen() {
-        let held = Held::by(std::process::id());
+        let held = Held::by(Pid::this());
         assert!(held.processes >= 1 && held.threads >= 1 && held.kib > 100);
     }
 

@@ -107,7 +107,7 @@ impl fmt::Display for Table {
 }
 
 /// Three significant digits are more than the noise allows.
-fn shown(time: Duration) -> String {
+pub(super) fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds >= 1.0 {
         format!("{seconds:.2} s")
@@ -115,8 +115,10 @@ fn shown(time: Duration) -> String {
         format!("{:.0} ms", seconds * 1e3)
     } else if seconds >= 0.001 {
         format!("{:.1} ms", seconds * 1e3)
-    } else if seconds >= 1e-6 {
+    } else if seconds >= 1e-5 {
         format!("{:.0} µs", seconds * 1e6)
+    } else if seconds >= 1e-6 {
+        format!("{:.1} µs", seconds * 1e6)
     } else {
         format!("{:.0} ns", seconds * 1e9)
     }

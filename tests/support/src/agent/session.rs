@@ -1,7 +1,6 @@
 //! Commands: one session each, output line by line, killed when the client goes away (§4, execmd).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::conversation::Talk;
 use super::{AgentRequest, Moment, Shared};
+use crate::process;
 
 /// Longest output line in one chunk.
 const LINE: u64 = 32768;
@@ -31,7 +31,7 @@ impl Sessions {
 
     pub(super) fn live(&self) -> usize {
         let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.keys().filter(|leader| !members(**leader).is_empty()).count()
+        sessions.keys().filter(|leader| !process::session(Pid::from_raw(**leader)).is_empty()).count()
     }
 
     pub(super) fn kill_all(&self) {
@@ -43,31 +43,16 @@ impl Sessions {
     /// Kills the sessions whose command holds a text; how many lived.
     pub(super) fn kill_matching(&self, text: &str) -> usize {
         let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = sessions
-            .iter()
-            .filter(|(leader, command)| command.contains(text) && !members(**leader).is_empty());
+        let mine = sessions.iter().filter(|(leader, command)| {
+            command.contains(text) && !process::session(Pid::from_raw(**leader)).is_empty()
+        });
         mine.map(|(leader, _)| kill_session(*leader)).count()
     }
 }
 
-/// Live processes of a session.
-fn members(session: i32) -> Vec<i32> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    ids.filter(|id| {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // pid (name) state ppid pgrp session …
-        let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let alive = !matches!(fields.first().copied(), Some("Z" | "X") | None);
-        alive && fields.get(3).and_then(|field| field.parse().ok()) == Some(session)
-    })
-    .collect()
-}
-
 fn kill_session(session: i32) {
-    for id in members(session) {
-        let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+    for pid in process::session(Pid::from_raw(session)) {
+        let _ = kill(pid, Signal::SIGKILL);
     }
 }
 
