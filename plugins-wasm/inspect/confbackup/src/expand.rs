@@ -2,6 +2,7 @@
 
 use autoexec_sdk::target::{self, Entry, TargetError};
 use autoexec_sdk::{Failure, HostError};
+use wildcard::{Dialect, Wildcard};
 
 /// The most files of one pattern: a mistake such as `/*/*/*` must not fetch a whole machine.
 const MOST: usize = 1_000;
@@ -71,18 +72,16 @@ fn bounded<T>(found: &[T], pattern: &str) -> Result<(), Failure> {
 }
 
 fn has_wildcard(part: &str) -> bool {
-    part.contains(['*', '?', '[', '{'])
+    Dialect::Shell.has_wildcard(part)
 }
 
 /// The entries of a directory whose names fit.
 fn fitting(directory: &str, pattern: &str) -> Result<Vec<Entry>, Failure> {
+    let names = Wildcard::new(pattern, Dialect::Shell)
+        .map_err(|error| Failure::invalid_option("arguments", format!("the path part {pattern} {error}")))?;
     let directory = if directory.is_empty() { "/" } else { directory };
     let entries = looked_at(target::list_directory(directory))?.unwrap_or_default();
-    let fits = |entry: &Entry| {
-        let is_hidden = entry.name.starts_with('.') && !pattern.starts_with('.');
-        !is_hidden && fast_glob::glob_match(pattern, &entry.name)
-    };
-    Ok(entries.into_iter().filter(fits).collect())
+    Ok(entries.into_iter().filter(|entry| names.matches(&entry.name)).collect())
 }
 
 /// What is not there is no error.

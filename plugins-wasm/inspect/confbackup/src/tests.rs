@@ -88,6 +88,24 @@ fn wildcards_may_stand_for_directories_too() {
 }
 
 #[test]
+fn a_character_of_a_name_is_one_whatever_it_is() {
+    let host = alone();
+    host.target().list_directory("/etc").answers(Ok(vec![
+        directory("\u{fc}ber"),
+        directory("\u{fc}bers"),
+        directory("\u{4e2d}"),
+    ]));
+    host.target().list_directory("/etc/\u{fc}ber").answers(Ok(vec![
+        entry("\u{e4}.conf", 1),
+        entry("\u{4e2d}\u{6587}.conf", 1),
+        entry("z.conf", 1),
+    ]));
+    fetched(&host, "/etc/\u{fc}ber/\u{e4}.conf", "");
+    run(&host, json!({}), &["/etc/?ber/[\u{e0}-\u{ff}].conf"]).unwrap();
+    assert_eq!(names(&host), ["/etc/\u{fc}ber/\u{e4}.conf"]);
+}
+
+#[test]
 fn what_does_not_work_is_named_and_the_rest_is_saved() {
     let host = alone();
     host.target().list_directory("/etc").answers(Ok(vec![

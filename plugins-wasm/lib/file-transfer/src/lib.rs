@@ -5,10 +5,8 @@ mod basic;
 mod node;
 mod paths;
 mod progress;
-mod wildcard;
 
 pub use basic::BasicAccount;
 pub use node::{Copy, Direction, Ends};
 pub use paths::{base_name, checked, existing_directory, join};
 pub use progress::Progress;
-pub use wildcard::{has_wildcard, matches};

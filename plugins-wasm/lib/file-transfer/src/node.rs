@@ -3,9 +3,9 @@
 use autoexec_sdk::filesystem::{self, FileError};
 use autoexec_sdk::target::{self, TargetError, Times};
 use autoexec_sdk::{Change, Choice, Failure, HostError, log};
+use wildcard::{Dialect, Wildcard};
 
 use crate::paths::{base_name, checked, join};
-use crate::wildcard::{has_wildcard, matches};
 
 /// Which way files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
@@ -106,14 +106,16 @@ impl Side {
                 };
                 if is_first && part.is_empty() {
                     next.push(String::new());
-                } else if has_wildcard(part) {
+                } else if Dialect::Plain.has_wildcard(part) {
                     let directory = match (is_first, base.is_empty()) {
                         (true, _) => ".",
                         (false, true) => "/",
                         (false, false) => base.as_str(),
                     };
+                    let fitting = Wildcard::new(part, Dialect::Plain)
+                        .map_err(|error| Failure::other("invalid-path", format!("{path}: {part} {error}")))?;
                     let mut names = self.names(directory)?;
-                    names.retain(|name| matches(part, name));
+                    names.retain(|name| fitting.matches(name));
                     names.sort();
                     next.extend(names.iter().map(|name| at(name)));
                 } else {
