@@ -31,6 +31,12 @@ pub use error::{CliError, Hint};
 /// Parses the command line and does what it asks.
 #[must_use]
 pub fn main() -> ProcessExit {
+    if let Err(error) = autoexec_confine::keep_open_files() {
+        // A kernel from before 2021 without /proc: better told than not run.
+        print_progress(&format!(
+            "files that were left open for autoexec are open in programs that it starts, too: {error}"
+        ));
+    }
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         Some(first) if first == autoexec_confine::HELPER_ARGUMENT => return confined(arguments),

@@ -17,6 +17,7 @@ use rustix::thread::{
     CapabilitySet, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
 };
 
+use crate::descriptors::keep_open_files;
 use crate::plan::{Confinement, Limits};
 
 /// Exit code when the program was not started: the shell's for "found but can not be run".
@@ -38,6 +39,9 @@ pub enum ConfineError {
     /// The kernel took the rules and does not enforce them.
     #[error("the kernel does not enforce the confinement; see `autoexec doctor`")]
     NotEnforced,
+    /// Files would stay open for it.
+    #[error("files that are open already can not be kept from it: {0}")]
+    OpenFiles(io::Error),
     /// A privilege can not be given up.
     #[error("its privileges can not be taken away: {0}")]
     Privilege(io::Error),
@@ -85,8 +89,11 @@ pub fn helper(arguments: impl IntoIterator<Item = OsString>) -> ConfineError {
             Ok(confinement) => confinement,
             Err(problem) => return ConfineError::Arguments(problem),
         };
-    let confined =
-        give_up_privileges().and_then(|()| restrict(&confinement)).and_then(|()| limit(&confinement.limits));
+    let confined = keep_open_files()
+        .map_err(ConfineError::OpenFiles)
+        .and_then(|()| give_up_privileges())
+        .and_then(|()| restrict(&confinement))
+        .and_then(|()| limit(&confinement.limits));
     match confined {
         Ok(()) => start(program.into(), arguments.collect()),
         Err(error) => error,

@@ -26,7 +26,7 @@ const SIGNALS: u32 = 6;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 15] = [
     ("granted_directories_are_read_and_others_are_not", granted_directories_are_read_and_others_are_not),
     ("only_granted_directories_are_changed", only_granted_directories_are_changed),
     ("a_link_leads_nowhere_else", a_link_leads_nowhere_else),
@@ -35,6 +35,7 @@ const TESTS: [Test; 14] = [
     ("ports_are_connected_to_only_when_granted", ports_are_connected_to_only_when_granted),
     ("ports_are_listened_on_only_when_granted", ports_are_listened_on_only_when_granted),
     ("children_are_confined_too", children_are_confined_too),
+    ("files_that_were_left_open_are_out_of_reach", files_that_were_left_open_are_out_of_reach),
     ("no_privileges_are_gained", no_privileges_are_gained),
     ("the_executor_is_out_of_reach", the_executor_is_out_of_reach),
     ("limits_bind", limits_bind),
@@ -235,6 +236,25 @@ fn children_are_confined_too() {
     let place = Place::new();
     refused(&place.reading(), &place.script("bash -c 'bash -c \"cat OTHER/file\"'"));
     refused(&place.reading(), &place.script("(setsid cat OTHER/file)"));
+}
+
+fn files_that_were_left_open_are_out_of_reach() {
+    let place = Place::new();
+    // What it is given to start gets two files open, the numbers of which it is told.
+    let with_open_files = || {
+        let mut command = Command::new("/bin/bash");
+        command.args(["-c", "exec 7<\"$0\" 19<\"$0\"; exec \"$@\""]).arg(place.other.join("file"));
+        command
+    };
+    let look = ["-c", "cat <&7; cat <&19"].map(OsString::from);
+    let unconfined = with_open_files().arg("/bin/bash").args(&look).output().unwrap();
+    assert_eq!(unconfined.stdout, b"secretsecret");
+    // Not as the program that it returns: `/proc/self/exe` would be the shell.
+    let (_, arguments) = Confinement::of_system().wrap(Path::new("/bin/bash"), look).unwrap();
+    let confined = with_open_files().arg(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+    assert_eq!(confined.stdout, b"", "{confined:?}");
+    let problems = String::from_utf8_lossy(&confined.stderr).matches("Bad file descriptor").count();
+    assert_eq!(problems, 2, "{confined:?}");
 }
 
 fn no_privileges_are_gained() {

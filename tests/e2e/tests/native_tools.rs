@@ -74,6 +74,25 @@ impl Site {
     }
 }
 
+/// A tool that says which files are open in it.
+const OPEN_FILES: &str = r#"#!/bin/sh
+exec perl -e 'print "open:"; for (0 .. 1023) { print " $_" if open my $file, "<&", $_ } print "\n"'
+"#;
+
+#[test]
+fn a_tool_has_no_files_that_were_left_open_for_the_executor() {
+    let operation = op("basic/open", "runner_target", 1);
+    let job =
+        TestJob::new(params([one_shot([phase("A", "runner_target", [operation])])]), &[node(71)]).unwrap();
+    job.home.write_local_plugin("basic", "open", OPEN_FILES).unwrap();
+    // A copy without the mark that keeps it from other programs.
+    let left_open = nix::unistd::dup(std::fs::File::open("/dev/null").unwrap()).unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    drop(left_open);
+    let log = job.node_log("A", &key(71));
+    assert!(log.contains("open: 0 1 2\n"), "{log}");
+}
+
 fn says(log: &str, lines: &[&str]) {
     for line in lines {
         assert!(log.contains(line), "no `{line}` in:\n{log}");
