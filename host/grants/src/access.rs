@@ -128,6 +128,8 @@ pub enum Access<'a> {
         name: &'a str,
         /// Its arguments, without the program itself.
         arguments: &'a [String],
+        /// Names of the variables that are set for it.
+        environment: &'a [String],
     },
 }
 

@@ -77,7 +77,8 @@ impl Policy {
                 | Reason::Path(_)
                 | Reason::Scheme
                 | Reason::Name
-                | Reason::OwnFile,
+                | Reason::OwnFile
+                | Reason::Variable,
                 _,
             ) => None,
             (Reason::Forbidden, at) => at.clone().map(|at| Advice::RemoveDeny { at }),
@@ -131,12 +132,14 @@ impl Policy {
                 format!("{{ {direction} = [{}] }}", quoted(collection))
             }
             Access::Lock { name } => format!("{{ names = [{}] }}", quoted(name)),
-            Access::Program { name, arguments } => self.program_value(name, arguments)?,
+            Access::Program { name, arguments, environment } => {
+                self.program_value(name, arguments, environment)?
+            }
         };
         Some(format!("{capability} = {value}"))
     }
 
-    fn program_value(&self, name: &str, arguments: &[String]) -> Option<String> {
+    fn program_value(&self, name: &str, arguments: &[String], environment: &[String]) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if !name.chars().all(plain) || name.starts_with('.') {
             return None;
@@ -145,11 +148,15 @@ impl Policy {
         let path = self.program_path(name).map_or_else(|| format!("/usr/bin/{name}"), str::to_owned);
         let arguments = program_words(arguments).filter(|words| !words.is_empty());
         let arguments = arguments.map(|pattern| format!(", arguments = [{}]", quoted(&pattern)));
+        let variables: Vec<String> = environment.iter().map(|variable| quoted(variable)).collect();
+        let variables =
+            (!variables.is_empty()).then(|| format!(", environment = [{}]", variables.join(", ")));
         Some(format!(
-            "{{ {} = {{ path = {}{} }} }}",
+            "{{ {} = {{ path = {}{}{} }} }}",
             quoted(name),
             quoted(&path),
-            arguments.unwrap_or_default()
+            arguments.unwrap_or_default(),
+            variables.unwrap_or_default()
         ))
     }
 }

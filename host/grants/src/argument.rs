@@ -7,7 +7,7 @@ use crate::access::{Access, Direction, SecretDestination, TargetUse};
 use crate::capability::Capability;
 use crate::decision::shown;
 
-/// The most words of a command that are put together to be shown.
+/// The most words of a program that are put together to be shown, its name aside.
 const LONGEST_LIST: usize = 64;
 
 /// What stands where a text was cut off.
@@ -43,19 +43,26 @@ impl Access<'_> {
             }
             Self::Documents { collection, direction } => format!("{direction} {}", shown(collection)),
             Self::Server { call: name } | Self::Lock { name } | Self::Interact { title: name } => shown(name),
-            Self::Program { name, arguments } => {
-                let mut words = (*name).to_owned();
-                for argument in arguments.iter().take(LONGEST_LIST) {
-                    words.push(' ');
-                    write_word(&mut words, argument);
-                }
-                if arguments.len() > LONGEST_LIST {
-                    words.push(CUT);
-                }
-                shown(&words)
-            }
+            Self::Program { name, arguments, environment } => program(name, arguments, environment),
         })
     }
+}
+
+/// As a shell would be told it, the values of the variables left out: `KUBECONFIG= kubectl get "a b"`.
+fn program(name: &str, arguments: &[String], environment: &[String]) -> String {
+    let variables = environment.iter().map(|variable| format!("{variable}="));
+    let all = variables.chain([name.to_owned()]).chain(arguments.iter().cloned());
+    let mut words = String::new();
+    for word in all.take(LONGEST_LIST + 1) {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        write_word(&mut words, &word);
+    }
+    if environment.len() + arguments.len() > LONGEST_LIST {
+        words.push(CUT);
+    }
+    shown(&words)
 }
 
 fn place(destination: &SecretDestination<'_>) -> String {
@@ -101,8 +108,16 @@ fn write_word(words: &mut String, word: &str) {
 #[derive(Debug, Clone)]
 pub struct ParsedAccess<'t> {
     access: Access<'t>,
-    /// Arguments of a program, which the text does not hold as such.
+    /// What the text does not hold as such.
+    program: ParsedProgram,
+}
+
+/// A program with what it is run with.
+#[derive(Debug, Clone, Default)]
+struct ParsedProgram {
+    name: String,
     arguments: Vec<String>,
+    environment: Vec<String>,
 }
 
 impl<'t> ParsedAccess<'t> {
@@ -117,7 +132,8 @@ impl<'t> ParsedAccess<'t> {
         address: Option<IpAddr>,
     ) -> Result<Self, String> {
         let Some(text) = argument else {
-            return Ok(Self { access: Access::Interface(capability), arguments: Vec::new() });
+            let access = Access::Interface(capability);
+            return Ok(Self { access, program: ParsedProgram::default() });
         };
         if text.ends_with(CUT) || text.contains(REPLACED) {
             return Err("this is not whole: it was too long or had characters that are no text".to_owned());
@@ -130,7 +146,7 @@ impl<'t> ParsedAccess<'t> {
             (rest, Some(written)) if has_address => (rest, Some(written)),
             _ => (text, address),
         };
-        let mut arguments = Vec::new();
+        let mut program = ParsedProgram::default();
         let access = match capability {
             Capability::NetProbe => {
                 if let Some(host) = text.strip_prefix("icmp:") {
@@ -181,20 +197,36 @@ impl<'t> ParsedAccess<'t> {
             Capability::Lock => Access::Lock { name: text },
             Capability::Interact => Access::Interact { title: text },
             Capability::Program => {
-                let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
-                arguments = words(rest)?;
-                Access::Program { name, arguments: &[] }
+                program = ParsedProgram::read(text)?;
+                Access::Program { name: "", arguments: &[], environment: &[] }
             }
         };
-        Ok(Self { access, arguments })
+        Ok(Self { access, program })
     }
 
     /// The use.
     pub fn access(&self) -> Access<'_> {
         match self.access {
-            Access::Program { name, .. } => Access::Program { name, arguments: &self.arguments },
+            Access::Program { .. } => {
+                let ParsedProgram { name, arguments, environment } = &self.program;
+                Access::Program { name, arguments, environment }
+            }
             access => access,
         }
+    }
+}
+
+impl ParsedProgram {
+    /// Reads what [`program`] writes.
+    fn read(text: &str) -> Result<Self, String> {
+        let mut words = words(text)?.into_iter().peekable();
+        let mut environment = Vec::new();
+        while let Some(mut variable) = words.next_if(|word| word.ends_with('=')) {
+            variable.pop();
+            environment.push(variable);
+        }
+        let name = words.next().ok_or_else(|| format!("`{text}` is not PROGRAM ARGUMENTS"))?;
+        Ok(Self { name, arguments: words.collect(), environment })
     }
 }
 
@@ -304,6 +336,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let address: Option<IpAddr> = Some("10.0.0.1".parse().unwrap());
         let words = ["get".to_owned(), "a b".to_owned(), String::new(), "c\"\\d".to_owned()];
+        let variables = ["LC_ALL".to_owned(), "A B".to_owned()];
         let https = SecretDestination::Http { scheme: "https", host: "a.example", port: 443 };
         for (access, expected) in [
             (Access::NetProbe { host: "a", port: 22, address }, "a:22 (10.0.0.1)"),
@@ -349,8 +382,16 @@ mod tests {
             (Access::Documents { collection: "c", direction: Direction::Read }, "read c"),
             (Access::Lock { name: "l" }, "l"),
             (Access::Interact { title: "t u" }, "t u"),
-            (Access::Program { name: "p", arguments: &words }, "p get \"a b\" \"\" \"c\\\"\\\\d\""),
-            (Access::Program { name: "p", arguments: &[] }, "p"),
+            (
+                Access::Program { name: "p", arguments: &words, environment: &[] },
+                "p get \"a b\" \"\" \"c\\\"\\\\d\"",
+            ),
+            (Access::Program { name: "p", arguments: &[], environment: &[] }, "p"),
+            (
+                Access::Program { name: "p q", arguments: &words[..1], environment: &variables },
+                "LC_ALL= \"A B=\" \"p q\" get",
+            ),
+            (Access::Program { name: "", arguments: &[], environment: &[] }, "\"\""),
         ] {
             let text = access.argument().unwrap();
             assert_eq!(text, expected);
@@ -374,6 +415,8 @@ mod tests {
             (Capability::Filesystem, "/x", "`read PATH`"),
             (Capability::Documents, "x", "`read COLLECTION`"),
             (Capability::Program, "p \"x", "has no end"),
+            (Capability::Program, "", "PROGRAM ARGUMENTS"),
+            (Capability::Program, "A= B=", "PROGRAM ARGUMENTS"),
             (Capability::Lock, "x…", "not whole"),
             (Capability::Lock, "x\u{fffd}y", "not whole"),
         ] {
@@ -398,9 +441,13 @@ mod tests {
     #[test]
     fn long_lists_of_arguments_are_cut() {
         let many = vec!["x".to_owned(); LONGEST_LIST + 1];
-        let text = Access::Program { name: "p", arguments: &many }.argument().unwrap();
-        assert!(text.ends_with('…'), "{text}");
-        let all = Access::Program { name: "p", arguments: &many[1..] }.argument().unwrap();
-        assert!(!all.ends_with('…'), "{all}");
+        let text = |arguments, environment| {
+            Access::Program { name: "p", arguments, environment }.argument().unwrap()
+        };
+        for (arguments, variables) in [(&many[..], &[][..]), (&[], &many), (&many[1..], &many[..1])] {
+            assert!(text(arguments, variables).ends_with('…'), "{}", text(arguments, variables));
+        }
+        let all = text(&many[1..], &[]);
+        assert_eq!(all, format!("p{}", " x".repeat(LONGEST_LIST)));
     }
 }

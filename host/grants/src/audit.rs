@@ -8,6 +8,7 @@ use crate::decision::DecisionOutcome;
 use crate::effective::{CapabilityGrant, EffectiveGrant};
 use crate::policy::{Mode, Policy};
 use crate::rule::{CommandMatcher, Effect, Matcher, Rule, RuleRef, Scheme, SecretPlace};
+use crate::text::NamePattern;
 use crate::tools::ToolPattern;
 
 /// An installed tool, as far as an audit looks at it.
@@ -202,6 +203,12 @@ fn audit_rule(rule: &Rule, patterns: &[ToolPattern], findings: &mut Vec<AuditFin
             "requests go in the clear; anybody between can read and change them",
         );
     }
+    if let Matcher::Program { environment: Some(names), .. } = &rule.matcher
+        && let Some(variable) = starts_another(names)
+    {
+        let text = format!("it may set `{variable}`, with which programs are told to start another one");
+        add("program-variable", Severity::Warning, &text);
+    }
     if let Some((class, exact)) = rule.hosts().and_then(crate::pattern::HostPattern::special)
         && (class == AddressClass::Metadata || class == AddressClass::Loopback || !exact)
     {
@@ -262,6 +269,29 @@ fn breadth(matcher: &Matcher) -> Option<(&'static str, Severity, String)> {
         _ => return None,
     };
     Some((kind, severity, text.to_owned()))
+}
+
+/// A variable of these names in which some programs look for a command.
+fn starts_another(names: &[NamePattern]) -> Option<&'static str> {
+    const VARIABLES: [&str; 16] = [
+        "PAGER",
+        "MANPAGER",
+        "EDITOR",
+        "VISUAL",
+        "BROWSER",
+        "LESSOPEN",
+        "LESSCLOSE",
+        "SSH_ASKPASS",
+        "GIT_ASKPASS",
+        "GIT_EDITOR",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_PAGER",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "RSYNC_RSH",
+        "MAKEFLAGS",
+    ];
+    VARIABLES.into_iter().find(|variable| names.iter().any(|name| name.matches(variable)))
 }
 
 fn is_interpreter(path: &str) -> bool {

@@ -17,7 +17,7 @@ fn fits(pattern: &[char], text: &[char]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::outside::config(2000))]
 
     #[test]
     fn names(own in "[ab*]{1,5}", other in "[ab*]{1,5}", text in "[ab]{0,6}") {

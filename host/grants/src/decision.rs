@@ -111,12 +111,14 @@ pub enum Reason {
     OwnFile,
     /// No rule for the tool says where the program is.
     NoProgram,
+    /// A variable with which any program can be made to run other code: no rule gives it out.
+    Variable,
 }
 
 impl Reason {
     /// Whether the mode makes no difference: what is missing is not a permission, or is nobody's to give.
     fn is_final(self) -> bool {
-        matches!(self, Self::Path(_) | Self::OwnFile | Self::NoProgram)
+        matches!(self, Self::Path(_) | Self::OwnFile | Self::NoProgram | Self::Variable)
     }
 
     pub(crate) fn outcome(self, mode: Mode) -> DecisionOutcome {
@@ -151,6 +153,9 @@ impl fmt::Display for Reason {
                 "it is the executor's own; of its directories, policies give out only those that docs/policy.md names",
             ),
             Self::NoProgram => f.write_str("no rule for the tool says where this program is"),
+            Self::Variable => {
+                f.write_str("it sets a variable that no rule gives out, because it decides which code programs run")
+            }
         }
     }
 }

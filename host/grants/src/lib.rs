@@ -52,6 +52,14 @@ mod text;
 mod tools;
 mod words;
 
+/// The tests from outside, in one binary with those from inside: one crate is compiled and linked, which mutation tests do a thousand
+/// times over.
+#[cfg(test)]
+extern crate self as autoexec_grants;
+#[cfg(test)]
+#[path = "../tests/grants/main.rs"]
+mod outside;
+
 pub use access::{Access, Direction as DataDirection, Request, SecretDestination, TargetUse};
 pub use address::AddressClass;
 pub use advice::Advice;

@@ -79,8 +79,13 @@ pub(crate) enum Matcher {
     Name(NamePattern),
     /// Collections of documents.
     Collection { name: NamePattern, way: Way },
-    /// A program; in a deny rule without a path.
-    Program { name: String, path: Option<String>, arguments: Option<WordsPattern> },
+    /// A program; in a deny rule without a path. None for the others stands for any: all arguments, all variables.
+    Program {
+        name: String,
+        path: Option<String>,
+        arguments: Option<WordsPattern>,
+        environment: Option<Vec<NamePattern>>,
+    },
 }
 
 /// `http` or `https`.
@@ -229,9 +234,16 @@ impl Rule {
                 way.includes(*direction) && pattern.matches(name)
             }
             (
-                Matcher::Program { name: own, arguments: pattern, .. },
-                Subject::Program { name, arguments },
-            ) => own == name && pattern.as_ref().is_none_or(|pattern| pattern.matches_arguments(arguments)),
+                Matcher::Program { name: own, arguments: pattern, environment: named, .. },
+                Subject::Program { name, arguments, environment },
+            ) => {
+                let is_named = |named: &Vec<NamePattern>| {
+                    environment.iter().all(|variable| named.iter().any(|pattern| pattern.matches(variable)))
+                };
+                own == name
+                    && pattern.as_ref().is_none_or(|pattern| pattern.matches_arguments(arguments))
+                    && named.as_ref().is_none_or(is_named)
+            }
             _ => false,
         }
     }
@@ -288,14 +300,26 @@ impl Rule {
                     way.covers(*other_way) && stars && own.covers(other)
                 }
                 (
-                    Matcher::Program { name, path, arguments },
-                    Matcher::Program { name: other_name, path: other_path, arguments: other_arguments },
+                    Matcher::Program { name, path, arguments, environment },
+                    Matcher::Program {
+                        name: other_name,
+                        path: other_path,
+                        arguments: other_arguments,
+                        environment: other_environment,
+                    },
                 ) => {
                     name == other_name
                         && path == other_path
                         && match (arguments, other_arguments) {
                             (None, _) => true,
                             (Some(own), Some(other)) => own.covers(other, Reader::Program),
+                            (Some(_), None) => false,
+                        }
+                        && match (environment, other_environment) {
+                            (None, _) => true,
+                            (Some(own), Some(other)) => {
+                                other.iter().all(|other| own.iter().any(|own| own.covers(other)))
+                            }
                             (Some(_), None) => false,
                         }
                 }

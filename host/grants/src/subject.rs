@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use autoexec_model::value::is_refused_environment_name;
+
 use crate::access::{Access, Direction, SecretDestination, TargetUse};
 use crate::decide::Facts;
 use crate::decision::Reason;
@@ -38,8 +40,8 @@ pub(crate) enum Subject<'a> {
     Name(&'a str),
     /// A collection.
     Collection { name: &'a str, direction: Direction },
-    /// A program with its arguments.
-    Program { name: &'a str, arguments: &'a [String] },
+    /// A program with its arguments and the names of its variables.
+    Program { name: &'a str, arguments: &'a [String], environment: &'a [String] },
 }
 
 /// Where a secret is to go.
@@ -99,7 +101,10 @@ impl<'a> Subject<'a> {
                 }
                 Self::Collection { name, direction }
             }
-            Access::Program { name, arguments } => Self::Program { name: plain_name(name)?, arguments },
+            Access::Program { name, arguments, environment } => {
+                environment.iter().try_for_each(|variable| plain_variable(variable))?;
+                Self::Program { name: plain_name(name)?, arguments, environment }
+            }
         })
     }
 
@@ -156,6 +161,11 @@ fn file<'a>(path: &str, direction: Direction, facts: &Facts<'_>) -> Result<Subje
 fn plain_name(name: &str) -> Result<&str, Reason> {
     let plain = !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
     if plain { Ok(name) } else { Err(Reason::Name) }
+}
+
+/// A variable with which a tool could make any program run other code is nobody's to give.
+fn plain_variable(name: &str) -> Result<(), Reason> {
+    if is_refused_environment_name(name) { Err(Reason::Variable) } else { plain_name(name).map(drop) }
 }
 
 /// A call whose path says one thing to the policy and another to the server's web server is refused.

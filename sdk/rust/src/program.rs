@@ -53,7 +53,8 @@ impl Program {
         self
     }
 
-    /// A variable, beside the few that the host gives every program. Not for secrets.
+    /// A variable, beside the few that the host gives every program. The policy has to name it for the program
+    /// (`environment`). Not for secrets.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.environment.push((name.into(), value.into()));
         self

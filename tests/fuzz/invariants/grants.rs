@@ -16,7 +16,7 @@ fn uses() -> Vec<Access<'static>> {
     }
     uses.push(Access::Target(TargetUse::Command { line: "id; id" }));
     uses.push(Access::Server { call: "a/../b" });
-    uses.push(Access::Program { name: "x", arguments: &[] });
+    uses.push(Access::Program { name: "x", arguments: &[], environment: &[] });
     for direction in [DataDirection::Read, DataDirection::Write] {
         for path in ["/opt/ax/conf/config.ini", "/opt/ax/data/job/1/params.json", "/data/x", "/a/../b"] {
             uses.push(Access::Filesystem { path, direction });

@@ -58,7 +58,7 @@ Requests of each capability:
   secret:NAME to PLACE          PLACE: https://HOST:PORT, connection HOST:PORT, snmp HOST:PORT, node, program NAME
   target:run COMMAND            target:session           target:read PATH, target:write PATH
   filesystem:read PATH          filesystem:write PATH    documents:read COLLECTION, documents:write COLLECTION
-  server:CALL                   lock:NAME                program:NAME ARGUMENTS
+  server:CALL                   lock:NAME                program:[VARIABLE=]... NAME ARGUMENTS
   job-nodes:PHASE               interact:TITLE
 
 Exit code 77 when it is denied.")]

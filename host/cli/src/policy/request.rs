@@ -30,7 +30,14 @@ mod tests {
             ("step-outputs:p.a/b_1.x", "StepOutputs { phase: \"p\", operation: \"a/b_1\", output: \"x\" }"),
             ("filesystem:read /data/x", "Filesystem { path: \"/data/x\", direction: Read }"),
             ("target:run uptime", "Target(Command { line: \"uptime\" })"),
-            ("program:kubectl get pods", "Program { name: \"kubectl\", arguments: [\"get\", \"pods\"] }"),
+            (
+                "program:kubectl get pods",
+                "Program { name: \"kubectl\", arguments: [\"get\", \"pods\"], environment: [] }",
+            ),
+            (
+                "program:KUBECONFIG= kubectl version",
+                "Program { name: \"kubectl\", arguments: [\"version\"], environment: [\"KUBECONFIG\"] }",
+            ),
         ] {
             assert_eq!(format!("{:?}", parse(text, None).unwrap().access()), expected);
         }

@@ -66,8 +66,28 @@ pub(super) struct ToolUses {
     pub(super) lists: BTreeMap<ListKey, BTreeMap<String, Evidence>>,
     /// Methods and schemes by host pattern.
     pub(super) http: BTreeMap<String, (HttpWays, Evidence)>,
-    /// Paths of programs, with the patterns for their arguments.
-    pub(super) programs: BTreeMap<String, (String, BTreeMap<String, Evidence>)>,
+    /// Programs by name.
+    pub(super) programs: BTreeMap<String, ProgramUses>,
+}
+
+/// How a program was seen to be run.
+#[derive(Debug, Default)]
+pub(super) struct ProgramUses {
+    /// Where it lies.
+    pub(super) path: String,
+    /// Patterns for its arguments; an empty one for none.
+    pub(super) arguments: BTreeMap<String, Evidence>,
+    /// Variables that were set for it.
+    pub(super) environment: BTreeMap<String, Evidence>,
+    /// Which of the variables were set together.
+    settings: BTreeSet<BTreeSet<String>>,
+}
+
+impl ProgramUses {
+    /// Whether one rule for all of it allows what was not seen together.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.settings.len() > 1 && self.arguments.len() + self.environment.len() > 2
+    }
 }
 
 impl ToolUses {
@@ -128,15 +148,19 @@ impl ToolUses {
                 self.list((capability, None, direction.key()), collection.to_owned(), evidence);
             }
             Access::Lock { name } => self.list((capability, None, "names"), name.to_owned(), evidence),
-            Access::Program { name, arguments } => {
+            Access::Program { name, arguments, environment } => {
                 let path = current.program_path(name).ok_or("nobody knows the path of this program")?;
                 let words = program_words(arguments).ok_or("no pattern is exactly these arguments")?;
-                let (_, patterns) = self
-                    .programs
-                    .entry(name.to_owned())
-                    .or_insert_with(|| (path.to_owned(), BTreeMap::new()));
+                let uses = self.programs.entry(name.to_owned()).or_default();
+                path.clone_into(&mut uses.path);
+                uses.settings.insert(environment.iter().cloned().collect());
+                for variable in environment {
+                    let mut evidence = evidence.clone();
+                    evidence.note_star(variable);
+                    uses.environment.entry(variable.clone()).or_default().merge(evidence);
+                }
                 evidence.note_star(&words);
-                patterns.entry(words).or_default().merge(evidence);
+                uses.arguments.entry(words).or_default().merge(evidence);
             }
         }
         Ok(())

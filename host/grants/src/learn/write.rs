@@ -131,16 +131,22 @@ impl Page<'_> {
     }
 
     fn programs(&mut self, uses: &ToolUses) {
-        for (name, (path, patterns)) in &uses.programs {
+        for (name, program) in &uses.programs {
             self.line(&format!("\n[grant.program.{}]", quoted_key(name)));
-            self.line(&format!("path = {}", quoted(path)));
-            if patterns.contains_key("") {
+            self.line(&format!("path = {}", quoted(&program.path)));
+            if program.arguments.contains_key("") {
                 // A run without arguments has no pattern of its own.
                 self.wider
                     .push(format!("{}: program {name}: ran without arguments: any are allowed", self.tool));
                 self.line("# It ran without arguments, for which there is no pattern: any are allowed.");
             } else {
-                self.list("program", "arguments", patterns);
+                self.list("program", "arguments", &program.arguments);
+            }
+            if !program.environment.is_empty() {
+                self.list("program", "environment", &program.environment);
+            }
+            if program.is_mixed() {
+                self.wider.push(format!("{}: program {name}: every variable with all arguments", self.tool));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use autoexec_model::value::is_refused_environment_name;
+
 use super::problem::{PolicyError, PolicyProblem};
 use super::reader::{File, Item, Table, Text};
 use super::{Programs, Scope};
@@ -264,20 +266,30 @@ impl Section<'_> {
             if !key.text.chars().all(plain) || !key.text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
                 return Err(file.error(&key.at, PolicyProblem::Program(key.text)));
             }
-            let program = |path, arguments| Matcher::Program { name: key.text.clone(), path, arguments };
             if item.boolean() == Some(false) {
-                self.add(file, &key, &format!("{} = false", key.text), Effect::Deny, program(None, None));
+                let name = key.text.clone();
+                let matcher = Matcher::Program { name, path: None, arguments: None, environment: None };
+                self.add(file, &key, &format!("{} = false", key.text), Effect::Deny, matcher);
                 continue;
             }
-            let expected = "a path, a table with `path` and `arguments`, or `false`";
-            let (path, arguments) = if item.value.is_str() {
-                (item.text(expected)?, None)
+            let expected = "a path, a table with `path`, `arguments` and `environment`, or `false`";
+            let (path, arguments, variables) = if item.value.is_str() {
+                (item.text(expected)?, None, Vec::new())
             } else {
                 let mut table = item.table(format!("the program `{}`", key.text), expected)?;
                 let path = table.need("path")?.text("a text")?;
                 let arguments = table.take("arguments").map(|item| item.texts(LIST)).transpose()?;
+                let variables = texts(&mut table, "environment")?.into_iter().map(|(_, text)| text);
+                let variables = variables.collect();
                 table.finish()?;
-                (path, arguments)
+                (path, arguments, variables)
+            };
+            let setting = setting(&variables);
+            let environment =
+                variables.iter().map(|text| variable(file, text)).collect::<Result<Vec<_>, _>>()?;
+            let program = |path, arguments| {
+                let environment = Some(environment.clone());
+                Matcher::Program { name: key.text.clone(), path: Some(path), arguments, environment }
             };
             let absolute =
                 AbsolutePath::parse(&path.text).map_err(|problem| path_error(file, &path, problem))?;
@@ -295,13 +307,14 @@ impl Section<'_> {
             }
             match arguments {
                 None => {
-                    let what = format!("{} = \"{}\"", key.text, path.text);
-                    self.add(file, &path, &what, Effect::Allow, program(Some(absolute), None));
+                    let what = format!("{} = \"{}\"{setting}", key.text, path.text);
+                    self.add(file, &path, &what, Effect::Allow, program(absolute, None));
                 }
                 Some(patterns) => {
                     for text in patterns {
-                        let what = format!("{} = \"{}\" with \"{}\"", key.text, path.text, text.text);
-                        let matcher = program(Some(absolute.clone()), Some(words(file, &text)?));
+                        let what =
+                            format!("{} = \"{}\" with \"{}\"{setting}", key.text, path.text, text.text);
+                        let matcher = program(absolute.clone(), Some(words(file, &text)?));
                         self.add(file, &text, &what, Effect::Allow, matcher);
                     }
                 }
@@ -330,6 +343,22 @@ fn host(file: File<'_>, text: &Text) -> Result<HostPattern, PolicyError> {
 fn name(file: File<'_>, text: &Text) -> Result<NamePattern, PolicyError> {
     NamePattern::parse(&text.text)
         .map_err(|problem| file.error(&text.at, PolicyProblem::Name { pattern: text.text.clone(), problem }))
+}
+
+/// Names of variables of a program.
+fn variable(file: File<'_>, text: &Text) -> Result<NamePattern, PolicyError> {
+    if is_refused_environment_name(&text.text) {
+        return Err(file.error(&text.at, PolicyProblem::Variable(text.text.clone())));
+    }
+    name(file, text)
+}
+
+fn setting(variables: &[Text]) -> String {
+    if variables.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = variables.iter().map(|text| text.text.as_str()).collect();
+    format!(" setting {}", names.join(", "))
 }
 
 fn words(file: File<'_>, text: &Text) -> Result<WordsPattern, PolicyError> {

@@ -128,6 +128,12 @@ pub enum PolicyProblem {
         /// Its line.
         line: usize,
     },
+    /// A variable that no policy gives out.
+    #[error(
+        "`{0}` can not be given to a program: it is no name of a variable, or it decides which code programs run; \
+         name others, where `*` stands for any characters"
+    )]
+    Variable(String),
     /// `http = true` in a grant.
     #[error(
         "`{0} = true` would give all of it, which only a ceiling can say; name what is granted, see docs/policy.md"

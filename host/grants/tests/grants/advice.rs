@@ -1,5 +1,4 @@
 //! Advice: what a denial says to write is the least that allows it.
-#![expect(clippy::panic, reason = "tests fail by panicking")]
 
 use autoexec_grants::{
     Access, Advice, DataDirection, Decision, Facts, Limit, Policy, Request, SecretDestination, TargetUse,
@@ -21,6 +20,7 @@ fn decide(policy: &Policy, access: Access<'_>) -> Decision {
 fn advice_of_every_capability_is_the_line_that_allows_it() {
     let words = ["get".to_owned(), "pods".to_owned()];
     let spaced = ["a b".to_owned()];
+    let variables = ["KUBECONFIG".to_owned(), "LC_ALL".to_owned()];
     let https = SecretDestination::Http { scheme: "https", host: "x.example", port: 443 };
     for (access, line) in [
         (
@@ -102,14 +102,21 @@ fn advice_of_every_capability_is_the_line_that_allows_it() {
         ),
         (Access::Lock { name: "l" }, "lock = { names = [\"l\"] }"),
         (
-            Access::Program { name: "k", arguments: &words },
+            Access::Program { name: "k", arguments: &words, environment: &[] },
             "program = { \"k\" = { path = \"/usr/bin/k\", arguments = [\"get pods\"] } }",
         ),
         (
-            Access::Program { name: "k", arguments: &spaced },
+            Access::Program { name: "k", arguments: &words, environment: &variables },
+            "program = { \"k\" = { path = \"/usr/bin/k\", arguments = [\"get pods\"], environment = [\"KUBECONFIG\", \"LC_ALL\"] } }",
+        ),
+        (
+            Access::Program { name: "k", arguments: &spaced, environment: &[] },
             "program = { \"k\" = { path = \"/usr/bin/k\" } }",
         ),
-        (Access::Program { name: "k", arguments: &[] }, "program = { \"k\" = { path = \"/usr/bin/k\" } }"),
+        (
+            Access::Program { name: "k", arguments: &[], environment: &[] },
+            "program = { \"k\" = { path = \"/usr/bin/k\" } }",
+        ),
     ] {
         let text = "[[grant]]\ntools = [\"o/o\"]\nstep-outputs = true\n";
         let Some(Advice::AddGrant { text: advice, file, replaces_built_in }) =
@@ -133,10 +140,11 @@ fn advice_of_every_capability_is_the_line_that_allows_it() {
 #[test]
 fn a_program_that_the_policy_knows_keeps_its_path() {
     let text = "[[grant]]\ntools = [\"o/o\"]\nprogram = { k = \"/opt/k\" }\n";
-    let decision = decide(&policy(text), Access::Program { name: "k", arguments: &[] });
+    let decision = decide(&policy(text), Access::Program { name: "k", arguments: &[], environment: &[] });
     assert!(decision.advice.unwrap().to_string().contains("path = \"/opt/k\""));
     for name in ["a b", ".x", "a/b"] {
-        assert_eq!(decide(&policy(text), Access::Program { name, arguments: &[] }).advice, None, "{name}");
+        let access = Access::Program { name, arguments: &[], environment: &[] };
+        assert_eq!(decide(&policy(text), access).advice, None, "{name}");
     }
 }
 

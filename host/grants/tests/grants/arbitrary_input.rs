@@ -29,6 +29,7 @@ fn policies() -> impl Strategy<Value = String> {
         "server = { calls = [\"*\"] }\n",
         "documents = { read = [\"*\"] }\n",
         "program = { x = \"/x\" }\n",
+        "[grant.program.x]\npath = \"/x\"\narguments = [\"a *\"]\nenvironment = [\"A*\"]\n",
         "lock = false\n",
         "\"",
         "{",
@@ -40,7 +41,7 @@ fn policies() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::config(400))]
 
     #[test]
     fn any_policy(text in policies()) {

@@ -1,5 +1,4 @@
 //! Audits, and what a tool gets as a whole.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use autoexec_grants::{AuditedTool, DataDirection, Facts, Policy, Severity};
 
@@ -107,6 +106,15 @@ fn broad_rules_are_found() {
         ("program = { x = \"/usr/bin/x\" }", Some(("any-arguments", Note))),
         ("program = { x = { path = \"/usr/bin/x\", arguments = [\"a\"] } }", None),
         ("program = { x = { path = \"/bin/sh\", arguments = [\"a\"] } }", Some(("interpreter", Warning))),
+        (
+            "program = { x = { path = \"/x\", arguments = [\"a\"], environment = [\"GIT_*\"] } }",
+            Some(("program-variable", Warning)),
+        ),
+        (
+            "program = { x = { path = \"/x\", arguments = [\"a\"], environment = [\"LC_ALL\", \"PAGER\"] } }",
+            Some(("program-variable", Warning)),
+        ),
+        ("program = { x = { path = \"/x\", arguments = [\"a\"], environment = [\"LC_*\"] } }", None),
         ("http = { deny = [\"*\"] }", None),
     ] {
         let capability = line.split(' ').next().unwrap();

@@ -1,5 +1,4 @@
 //! What `policy diff` takes for the same: a rule beside one that does all of it changes nothing.
-#![expect(clippy::panic, reason = "tests fail by panicking")]
 
 use autoexec_grants::{Direction, Policy, diff};
 
@@ -54,6 +53,17 @@ fn a_rule_within_another_is_neutral_and_one_that_is_not_is_marked() {
         ("documents = { read = [\"_*\"] }", "documents = { read = [\"_a\"] }", Widen),
         ("documents = { deny = [\"*\"] }", "documents = { deny = [\"_a\"] }", Narrow),
         ("program = { k = \"/k\" }", "program = { k = { path = \"/k\", arguments = [\"a\"] } }", Widen),
+        (
+            "program = { k = { path = \"/k\", environment = [\"A*\", \"B\"] } }",
+            "program = { k = { path = \"/k\", environment = [\"B\", \"AB\"] } }",
+            Widen,
+        ),
+        (
+            "program = { k = { path = \"/k\", environment = [\"A\"] } }",
+            "program = { k = { path = \"/k\", arguments = [\"a\"] } }",
+            Widen,
+        ),
+        ("program = false", "program = { k = false }", Narrow),
         ("lock = false", "lock = { deny = [\"a\"] }", Narrow),
     ] {
         assert_eq!(adding(wide, narrow), [Neutral], "{wide} {narrow}");
@@ -66,6 +76,14 @@ fn a_rule_within_another_is_neutral_and_one_that_is_not_is_marked() {
         ("secret = { x = { https = [\"a\"] } }", "secret = { x = { http = [\"a\"] } }"),
         ("net-probe = { hosts = [\"*\"] }", "net-probe = { hosts = [\"10.0.0.0/8\"] }"),
         ("sockets = { hosts = [\"a\"] }", "snmp = { hosts = [\"a\"] }"),
+        (
+            "program = { k = { path = \"/k\", environment = [\"A\"] } }",
+            "program = { k = { path = \"/k\", arguments = [\"a\"], environment = [\"B\"] } }",
+        ),
+        (
+            "program = { k = { path = \"/k\", arguments = [\"a\"] } }",
+            "program = { l = { path = \"/k\", arguments = [\"a\"] } }",
+        ),
     ] {
         assert_eq!(adding(first, second), [Widen], "{first} {second}");
     }

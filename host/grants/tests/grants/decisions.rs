@@ -1,5 +1,4 @@
 //! Grants, ceiling, modes and advice together.
-#![expect(clippy::panic, reason = "tests fail by panicking")]
 
 use autoexec_grants::{
     Access, BUILT_IN, Capability, CapabilityGrant, Decision, DecisionOutcome, Direction, Facts, Policy,
@@ -202,6 +201,31 @@ fn errors_name_file_line_and_what_is_wrong() {
         ("[[grant]]\ntools = [\"*\"]\nprogram = { a = \"x\" }", 3, "not absolute"),
         ("[[grant]]\ntools = [\"*\"]\nprogram = { a = { arguments = [] } }", 3, "has no `path`"),
         ("[[grant]]\ntools = [\"*\"]\nprogram = { a = true }", 3, "a path, a table"),
+        (
+            "[[grant]]\ntools = [\"*\"]\nprogram = { a = { path = \"/a\", env = [\"A\"] } }",
+            3,
+            "which has: path, arguments, environment",
+        ),
+        (
+            "[[grant]]\ntools = [\"*\"]\n[grant.program.a]\npath = \"/a\"\nenvironment = [\"A\",\n\"LD_PRELOAD\"]",
+            6,
+            "`LD_PRELOAD` can not be given to a program",
+        ),
+        (
+            "[[grant]]\ntools = [\"*\"]\nprogram = { a = { path = \"/a\", environment = [\"LD_*\"] } }",
+            3,
+            "decides which code",
+        ),
+        (
+            "[[grant]]\ntools = [\"*\"]\nprogram = { a = { path = \"/a\", environment = [\"A=b\"] } }",
+            3,
+            "no name of a variable",
+        ),
+        (
+            "[[grant]]\ntools = [\"*\"]\nprogram = { a = { path = \"/a\", environment = [\"A\\nB\"] } }",
+            3,
+            "control characters",
+        ),
         ("[[grant]]\ntools = [\"*\"]\nserver = { calls = [\"a\\u0007\"] }", 3, "control characters"),
         ("a = [", 1, ""),
     ] {

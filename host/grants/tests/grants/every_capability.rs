@@ -1,5 +1,4 @@
 //! What holds for every policy over every capability: taking away never gives.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use autoexec_grants::{
     Access, Capability, DataDirection, Direction, Facts, Policy, Request, SecretDestination, TargetUse, diff,
@@ -12,7 +11,7 @@ use proptest::sample::{Index, select};
 const TOOLS: [&str; 3] = ["*", "a/*", "a/b"];
 
 /// Lines of a grant that only allow.
-const ALLOW: [&str; 55] = [
+const ALLOW: [&str; 59] = [
     "http = { hosts = [\"*\"] }",
     "http = { hosts = [\"*\"], methods = [\"GET\"] }",
     "http = { hosts = [\"*.example:443\"], schemes = [\"http\", \"https\"] }",
@@ -66,6 +65,10 @@ const ALLOW: [&str; 55] = [
     "program = { kubectl = { path = \"/k\", arguments = [\"get *\"] } }",
     "program = { kubectl = { path = \"/k\", arguments = [\"get pods\"] } }",
     "program = { kubectl = { path = \"/k\", arguments = [\"* *\"] } }",
+    "program = { kubectl = { path = \"/k\", environment = [\"KUBE*\"] } }",
+    "program = { kubectl = { path = \"/k\", environment = [\"KUBECONFIG\", \"LC_ALL\"] } }",
+    "program = { kubectl = { path = \"/k\", arguments = [\"get **\"], environment = [\"*\"] } }",
+    "program = { kubectl = { path = \"/k\", arguments = [\"get *\"], environment = [\"LC_*\"] } }",
     "program = { date = \"/d\" }",
     "program = { date = { path = \"/d\", arguments = [\"**\"] } }",
 ];
@@ -149,8 +152,8 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 /// Uses of every capability, near the borders of the lines above.
-fn uses(arguments: &[Vec<String>]) -> Vec<Access<'_>> {
-    let mut uses: Vec<Access<'_>> = Capability::ALL.map(Access::Interface).to_vec();
+fn uses<'a>(arguments: &'a [Vec<String>], variables: &'a [Vec<String>]) -> Vec<Access<'a>> {
+    let mut uses: Vec<Access<'a>> = Capability::ALL.map(Access::Interface).to_vec();
     let address = |text: &str| Some(text.parse().unwrap());
     for host in ["a.example", "b.example", "10.1.0.1", "10.2.0.1", "node.test", "other"] {
         for address in [None, address("10.1.0.1"), address("93.184.216.34"), address("169.254.169.254")] {
@@ -209,7 +212,13 @@ fn uses(arguments: &[Vec<String>]) -> Vec<Access<'_>> {
     uses.extend(["cmdb/save", "cmdb/x", "other", "cmdb/../x"].map(|call| Access::Server { call }));
     uses.extend(["l", "l1", "m"].map(|name| Access::Lock { name }));
     for arguments in arguments {
-        uses.extend(["kubectl", "date", "sh"].map(|name| Access::Program { name, arguments }));
+        for environment in variables {
+            uses.extend(["kubectl", "date", "sh"].map(|name| Access::Program {
+                name,
+                arguments,
+                environment,
+            }));
+        }
     }
     uses.push(Access::StepOutputs { phase: "p", operation: "o", output: "x" });
     uses.push(Access::JobNodes { phase: "p" });
@@ -227,8 +236,10 @@ fn widened(old: &Policy, new: &Policy, first: usize) -> Option<String> {
     let facts = Facts { node_host: Some("node.test"), job_dir: Some("/opt/j"), home: Some("/srv/ax") };
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let arguments = ["", "get pods", "get pods -A", "get -A", "delete pods"].map(words);
+    let variables =
+        ["", "KUBECONFIG", "LC_ALL KUBECONFIG", "KUBE_X", "GIT_SSH_COMMAND", "LD_PRELOAD"].map(words);
     for tool in ["a/b", "d/e"] {
-        for access in uses(&arguments).into_iter().skip(first).step_by(STEP) {
+        for access in uses(&arguments, &variables).into_iter().skip(first).step_by(STEP) {
             let request = Request { tool, digest: None, access };
             let (before, after) = (old.decide(&request, &facts), new.decide(&request, &facts));
             let lifted = after.terms == Connection { verify_certificate: false }
@@ -246,7 +257,7 @@ fn is_marked(old: &Policy, new: &Policy) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::config(96))]
 
     #[test]
     fn adding_a_deny_never_widens(old in spec(), first in 0..STEP, tools in select(&TOOLS[..]), deny in select(&DENY[..])) {

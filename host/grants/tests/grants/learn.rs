@@ -1,5 +1,4 @@
 //! Policies learned from decisions: they allow what was seen, and little else.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use autoexec_grants::{
     Access, Capability, DataDirection, Facts, Learned, ParsedAccess, Policy, Request, SecretDestination,
@@ -107,6 +106,27 @@ fn what_is_wider_than_seen_says_so() {
 }
 
 #[test]
+fn variables_of_a_program_are_learned_and_told_where_they_mix() {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let wider = |runs: &[(&str, &str)]| {
+        let run = |(arguments, environment): &(&str, &str)| {
+            let (arguments, environment) = (words(arguments), words(environment));
+            seen(Access::Program { name: "date", arguments: &arguments, environment: &environment }, "n")
+        };
+        let learned = learned(&runs.iter().map(run).collect::<Vec<_>>());
+        assert!(learned.left_out.is_empty(), "{learned:?}");
+        (learned.text, learned.wider)
+    };
+    let (text, told) = wider(&[("-u", "TZ LC_ALL"), ("-u", "LC_ALL TZ")]);
+    assert!(text.contains("environment = [\n    \"LC_ALL\", # 2 times"), "{text}");
+    assert_eq!(told, [""; 0]);
+    assert_eq!(wider(&[("-u", ""), ("-u", "TZ")]).1, [""; 0], "with it or without");
+    for mixed in [[("-u", ""), ("-R", "TZ")], [("-u", "TZ"), ("-u", "LC_ALL")]] {
+        assert_eq!(wider(&mixed).1, ["a/b: program date: every variable with all arguments"]);
+    }
+}
+
+#[test]
 fn what_can_not_be_written_is_told_and_not_guessed() {
     let mut refused = seen(file("/opt/ax/conf/config.ini"), "n");
     refused.refused = Some("it is the executor's own".to_owned());
@@ -116,7 +136,7 @@ fn what_can_not_be_written_is_told_and_not_guessed() {
         refused,
         seen(Access::Target(TargetUse::Command { line: &long }), "n"),
         seen(Access::Target(TargetUse::Command { line: "a\nb" }), "n"),
-        seen(Access::Program { name: "unheard-of", arguments: &arguments }, "n"),
+        seen(Access::Program { name: "unheard-of", arguments: &arguments, environment: &[] }, "n"),
         seen(Access::NetProbe { host: "0x7f.1", port: 1, address: None }, "n"),
     ]);
     assert_eq!(learned.left_out.len(), 5, "{learned:?}");
@@ -138,6 +158,7 @@ fn an_interface_that_is_linked_and_not_used_stays_linked() {
 /// Uses of every capability.
 fn uses() -> Vec<Seen> {
     let words = ["get".to_owned(), "pods".to_owned()];
+    let variables = ["KUBECONFIG".to_owned(), "LC_ALL".to_owned()];
     let https = SecretDestination::Http { scheme: "https", host: "api.example", port: 443 };
     let accesses = [
         Access::NetProbe { host: "n1", port: 22, address: None },
@@ -164,8 +185,9 @@ fn uses() -> Vec<Seen> {
         Access::Documents { collection: "_x", direction: DataDirection::Read },
         Access::Lock { name: "a \"quoted\" lock" },
         Access::Interact { title: "Go on?" },
-        Access::Program { name: "kubectl", arguments: &words },
-        Access::Program { name: "date", arguments: &[] },
+        Access::Program { name: "kubectl", arguments: &words, environment: &[] },
+        Access::Program { name: "kubectl", arguments: &words, environment: &variables },
+        Access::Program { name: "date", arguments: &[], environment: &variables[..1] },
     ];
     accesses.iter().map(|access| seen(*access, "n1")).collect()
 }
@@ -177,7 +199,7 @@ fn every_capability_is_learned() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::config(60))]
 
     /// Whatever was seen is allowed afterwards, and what was not seen of the same list is not, unless it is told.
     #[test]

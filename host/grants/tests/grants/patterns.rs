@@ -1,5 +1,4 @@
 //! The grammar of host patterns, and what each pattern reaches: name by name, address by address.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::IpAddr;
 

@@ -1,5 +1,4 @@
 //! What holds for every policy: taking away never gives.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::IpAddr;
 
@@ -140,7 +139,7 @@ fn widened(old: &Policy, new: &Policy) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::config(160))]
 
     #[test]
     fn adding_a_deny_never_widens(old in spec(), which in any::<Index>(), pattern in select(&PATTERNS[..])) {

@@ -1,5 +1,4 @@
 //! Refusals as data: what is one, what it says, and that it comes out of JSON as it went in.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use autoexec_grants::{Access, Advice, Capability, DecisionOutcome, Facts, Policy, Refusal, Request};
 

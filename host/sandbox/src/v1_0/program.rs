@@ -25,8 +25,9 @@ impl wit::Host for CallState {
 
 async fn run(border: &std::sync::Arc<Border>, asked: wit::Invocation) -> Result<Completed, ProgramError> {
     let wit::Invocation { name, arguments, environment, directory, input, timeout_ms } = asked;
+    let variables: Vec<String> = environment.iter().map(|(variable, _)| variable.clone()).collect();
     border
-        .permit(&Access::Program { name: &name, arguments: &arguments })
+        .permit(&Access::Program { name: &name, arguments: &arguments, environment: &variables })
         .map_err(|denied| ProgramError::Denied(denied.0))?;
     let directory = match directory {
         Some(path) => Some(

@@ -103,6 +103,23 @@ fn programs_and_arguments_that_are_not_granted_do_not_run() {
 }
 
 #[test]
+fn a_program_gets_the_variables_that_the_policy_names() {
+    let setting = |variables: &[&str]| {
+        let variables: Vec<_> = variables.iter().map(|name| json!([name, "set"])).collect();
+        let text = json!({"environment": variables}).to_string();
+        let step = uses(1, &[("what", "raw-program"), ("subject", "tool"), ("text", &text)]);
+        with_program(step, "#!/bin/sh\necho \"$TOOL_COLOR:$PAGER\"\n", ", environment = [\"TOOL_*\"]", "")
+    };
+    let job = setting(&["TOOL_COLOR"]);
+    job.expect(0, &["--firstfire"]).unwrap();
+    assert_eq!(answer(&job, 1)["stdout"], "set:\n");
+    let job = setting(&["TOOL_COLOR", "PAGER"]);
+    job.expect(1, &["--firstfire"]).unwrap();
+    assert_denied(&job, "program", "on TOOL_COLOR= PAGER= tool: no rule allows it");
+    assert_denied(&job, "program", "environment = [\"TOOL_COLOR\", \"PAGER\"]");
+}
+
+#[test]
 fn a_program_that_is_not_there_is_named_with_its_path() {
     let job = everything(
         vec![uses(1, &[("what", "program"), ("subject", "gone")])],
