@@ -25,6 +25,7 @@ mod tool;
 use std::process::ExitCode as ProcessExit;
 
 use autoexec_events::ExitCode;
+use autoexec_transport::ssh::{ConnectionWorker, WorkerError};
 
 pub use error::{CliError, Hint};
 
@@ -79,9 +80,10 @@ fn ssh_worker() -> ProcessExit {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .try_init();
+    let serve = || ConnectionWorker::confined()?.serve();
     match logged
         .map_err(|error| error.to_string())
-        .and_then(|()| autoexec_transport::ssh::serve().map_err(|error| error.to_string()))
+        .and_then(|()| serve().map_err(|error: WorkerError| error.to_string()))
     {
         Ok(()) => ProcessExit::SUCCESS,
         Err(problem) => {

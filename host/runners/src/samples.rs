@@ -11,7 +11,7 @@ use autoexec_model::value::{Inputs, NodeVariables, resolve_inputs};
 use autoexec_model::{Call, GroupNo, JobId, JobParams, Node, Operation, OperationBody, SecretKey};
 use autoexec_plan::{Filter, JobPlan, PlannedPhase};
 use autoexec_store::Home;
-use autoexec_transport::ssh::{HostKeyPolicy, SshConnector, SshSettings, WorkerProgram};
+use autoexec_transport::ssh::{ConnectionWorker, HostKeyPolicy, SshConnector, SshSettings, WorkerProgram};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
@@ -31,7 +31,7 @@ fn ssh_worker() -> WorkerProgram {
 #[test]
 #[ignore = "a part of the tests that connect over SSH, which start it as a process of its own"]
 fn holds_ssh_connections() {
-    autoexec_transport::ssh::serve().unwrap();
+    ConnectionWorker::confined().unwrap().serve().unwrap();
 }
 
 /// A phase with one operation, read from JSON of the server's form.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,37 @@ use crate::ssh::isolation::plain;
 #[derive(Clone, Serialize, Deserialize)]
 pub enum UploadSource {
     /// A local file; a symbolic link is followed.
-    File(#[serde(with = "plain::own_path")] PathBuf),
+    File(#[serde(with = "plain::path")] PathBuf),
     /// These bytes.
     Bytes(#[serde(with = "plain::bytes")] Vec<u8>),
+    /// A file of the process that asked for the upload, in the one that sends it: that can open nothing itself.
+    #[serde(skip)]
+    Lent(LentFile),
+}
+
+/// Opens files for a process that can not.
+pub(crate) trait Lender: Send + Sync {
+    /// The file of the entry with this number in the request.
+    fn open(&self, number: u32) -> io::Result<File>;
+}
+
+/// A file of another process.
+#[derive(Clone)]
+pub struct LentFile {
+    /// Its name there, for messages.
+    pub(crate) path: PathBuf,
+    pub(crate) number: u32,
+    /// What that process knows of it; nothing where it can not be read.
+    pub(crate) fact: Option<FileFact>,
+    pub(crate) lender: Arc<dyn Lender>,
+}
+
+/// What is known of a file that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileFact {
+    pub(crate) length: u64,
+    /// SHA-256, where it was asked for.
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 /// One file to put on a target.
@@ -57,7 +86,19 @@ impl UploadEntry {
     pub(crate) fn local_path(&self) -> PathBuf {
         match &self.source {
             UploadSource::File(path) => path.clone(),
+            UploadSource::Lent(lent) => lent.path.clone(),
             UploadSource::Bytes(_) => PathBuf::from(&self.dest),
+        }
+    }
+
+    /// The length of the content.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        match &self.source {
+            UploadSource::Bytes(bytes) => Ok(bytes.len() as u64),
+            UploadSource::File(path) => std::fs::metadata(path).map(|found| found.len()),
+            UploadSource::Lent(LentFile { fact: Some(fact), .. }) => Ok(fact.length),
+            // Why nothing is known of it.
+            UploadSource::Lent(lent) => lent.lender.open(lent.number)?.metadata().map(|found| found.len()),
         }
     }
 
@@ -78,17 +119,22 @@ impl UploadEntry {
                 modified: 0,
                 reader: Box::new(Cursor::new(bytes.clone())),
             }),
-            UploadSource::File(path) => open_file(path),
+            UploadSource::File(path) => content(open_file(path)?),
+            UploadSource::Lent(lent) => content(lent.lender.open(lent.number)?),
         }
     }
 }
 
-fn open_file(path: &Path) -> io::Result<Content> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+/// Opens a regular file, and nothing else: opening what is none may wait or have an effect.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    File::open(path)
+}
+
+fn content(file: File) -> io::Result<Content> {
+    let metadata = file.metadata()?;
     let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let length = metadata.len();
     Ok(Content {
@@ -149,14 +195,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "12345").unwrap();
-        let mut content = open_file(&path).unwrap();
+        let mut shrinking = content(File::open(&path).unwrap()).unwrap();
         std::fs::write(&path, "1").unwrap();
-        let error = content.reader.read_to_end(&mut Vec::new()).unwrap_err();
+        let error = shrinking.reader.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        let mut content = open_file(&path).unwrap();
+        let mut growing = content(File::open(&path).unwrap()).unwrap();
         std::fs::write(&path, "123456789").unwrap();
         let mut read = Vec::new();
-        content.reader.read_to_end(&mut read).unwrap();
+        growing.reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"1");
     }
 }

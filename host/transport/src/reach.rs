@@ -14,10 +14,22 @@ pub(crate) enum Unreached {
     Addresses(String),
 }
 
-/// Connects before `deadline`.
+/// Looks a name up.
+pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    tokio::net::lookup_host((host, port)).await.map(Iterator::collect)
+}
+
+/// Looks a name up and connects before `deadline`.
 pub(crate) async fn reach(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Unreached> {
-    let found = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(Unreached::Name)?.collect();
+    let addresses = resolve(host, port).await.map_err(Unreached::Name)?;
+    connect(&addresses, deadline).await.map_err(Unreached::Addresses)
+}
+
+/// Connects to the first of these that answers before `deadline`.
+///
+/// # Errors
+/// Each address with its error.
+pub(crate) async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, String> {
     let mut tried = Vec::new();
     for (index, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -32,5 +44,5 @@ pub(crate) async fn reach(host: &str, port: u16, deadline: Instant) -> Result<Tc
     if tried.is_empty() {
         tried.push("the name has no address".to_owned());
     }
-    Err(Unreached::Addresses(tried.join("; ")))
+    Err(tried.join("; "))
 }

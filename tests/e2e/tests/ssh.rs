@@ -257,3 +257,40 @@ fn a_crash_of_an_ssh_process_costs_its_connections_and_not_the_job() {
     let told = log.lines().find(|line| line.contains("an SSH process ended with connections in it")).unwrap();
     assert!(told.contains("@127.0.0.1:") && told.contains("@localhost:"), "{told}");
 }
+
+#[test]
+fn what_may_run_only_once_is_not_run_again_when_its_ssh_process_has_ended() {
+    let sshd = sshd();
+    let job = job(vec![op("basic/hold", "target", 1)], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    let (gate, ledger) = (job.home.path().join("gate"), job.home.path().join("ledger"));
+    let script = format!(
+        "echo run >> {}\necho holding\nuntil [ -e {} ]; do sleep 0.05; done\n",
+        ledger.display(),
+        gate.display()
+    );
+    job.home.write_remote_plugin("basic", "hold", &script).unwrap();
+    job.home.write("plugins/remote/basic/hold.json", r#"{"opType": "target", "rerun": "once"}"#).unwrap();
+    for (path, mode) in [(job.home.path(), 0o711), (&ledger, 0o666)] {
+        if !path.is_dir() {
+            std::fs::write(path, "").unwrap();
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let running = job.start(&["--firstfire"]).unwrap();
+    let log = || job.node_log("T", &key(71));
+    until("the script", LONG, || log().contains(" holding\n").then_some(())).unwrap();
+    let processes = ssh_processes(running.pid());
+    let [process] = processes[..] else { panic!("{processes:?}") };
+    let pid = nix::unistd::Pid::from_raw(process);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let finished = running.wait().unwrap();
+    assert_eq!(finished.code, Some(1), "{}", job.console());
+    assert!(log().contains("the process that served it ended by signal 9 (SIGKILL)"), "{}", log());
+    assert_eq!(job.status("T", &key(71))["basic/hold_1"], "unknown");
+    // It may have taken effect, and it has: a person decides.
+    job.expect(1, &[]).unwrap();
+    assert!(log().contains("its tool must not run twice. Find out whether it took effect"), "{}", log());
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "run\n");
+    std::fs::write(&gate, "").unwrap();
+}

@@ -22,7 +22,7 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "grants", to: &["model", "manifest"] },
     Arrows { from: "supply", to: &["manifest"] },
     Arrows { from: "confine", to: &[] },
-    Arrows { from: "transport", to: &[] },
+    Arrows { from: "transport", to: &["confine"] },
     Arrows { from: "events", to: &["model", "grants"] },
     Arrows { from: "plan", to: &["model"] },
     Arrows { from: "store", to: &["model"] },

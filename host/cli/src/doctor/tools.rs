@@ -145,12 +145,14 @@ fn installed(home: &Home, rules: &Rules) -> Vec<Check> {
 fn landlock() -> Check {
     let support = Support::of_this_kernel();
     if support.is_full() {
-        return Check::ok("landlock", format!("{support}: native tools with a manifest run confined"));
+        let text = format!("{support}: native tools with a manifest and SSH connections run confined");
+        return Check::ok("landlock", text);
     }
     Check::warning(
         "landlock",
         format!(
-            "{support}: native tools run with all rights of the account, or not at all where the policy says \"confined\""
+            "{support}: native tools run with all rights of the account, or not at all where the policy says \"confined\"; SSH \
+             connections are confined as far as this kernel goes"
         ),
         "use Linux 6.7 or newer with `landlock` in the list of security modules (lsm=)",
     )

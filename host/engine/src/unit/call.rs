@@ -382,7 +382,7 @@ impl Unit<'_> {
             Done::NotChecked(_) => (OpStatus::Pending, Flow::Continue), // concluded without a verdict
             Done::Unknown => {
                 self.error(&format!(
-                    "An earlier process died while {} ran, and its tool must not run twice. Find out whether it took effect; \
+                    "An earlier run did not see how {} ended, and its tool must not run twice. Find out whether it took effect; \
                      then set the operation to succeed, or reset the node to run it again.",
                     operation.id
                 ));

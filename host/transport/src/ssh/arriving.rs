@@ -1,5 +1,7 @@
 //! A file on its way here.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,12 +48,19 @@ impl Arriving {
         &self.local
     }
 
-    /// Where what follows is to be written; none when all of it is here.
-    pub(super) fn part(&self) -> Option<PathBuf> {
-        match &*self.part.lock().unwrap_or_else(PoisonError::into_inner) {
-            Part::Temporary(file) => Some(file.path().to_owned()),
-            Part::Whole(_) => None,
-        }
+    /// Whether all of it is here.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&*self.part.lock().unwrap_or_else(PoisonError::into_inner), Part::Whole(_))
+    }
+
+    /// What has arrived, for the process that writes what follows.
+    pub(super) fn file(&self) -> Result<File, SshErrorKind> {
+        let part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &*part {
+            Part::Temporary(file) => file.as_file().try_clone(),
+            Part::Whole(_) => Err(io::Error::other("all of it is here")),
+        };
+        file.map_err(|source| SshErrorKind::LocalFile { path: self.local.clone(), source })
     }
 
     /// All of it is here: it gets its name.

@@ -4,27 +4,32 @@ use std::path::Path;
 
 use ssh2::{KeyboardInteractivePrompt, Prompt};
 
+use super::credential::{Credential, Key};
 use super::error::SshErrorKind;
 use super::fault::Failure;
 use super::link::Link;
 use super::patience::Patience;
-use super::settings::{SshAuth, SshTarget};
 use crate::secret::Secret;
 
 /// A server may ask as often as it likes; ours is one password.
 const MAX_ROUNDS: u32 = 8;
 
-/// Tries the target's ways to log in, in their order, as far as the server offers them.
-pub(super) fn log_in(link: &Link, target: &SshTarget, patience: &Patience<'_>) -> Result<(), SshErrorKind> {
-    let mut offered = offers(link, target, patience)?;
-    let mut attempt = Attempt { link, user: &target.user, patience, tried: Vec::new() };
-    for auth in &target.auth {
+/// Tries the ways to log in, in their order, as far as the server offers them.
+pub(super) fn log_in(
+    link: &Link,
+    user: &str,
+    credentials: &[Credential],
+    patience: &Patience<'_>,
+) -> Result<(), SshErrorKind> {
+    let mut offered = offers(link, user, patience)?;
+    let mut attempt = Attempt { link, user, patience, tried: Vec::new() };
+    for auth in credentials {
         if link.session().authenticated() {
             break;
         }
         if !offered.iter().any(|method| serves(auth, method)) && !attempt.tried.is_empty() {
             // A server that wants a key and then a password offers the password only after the key.
-            offered = offers(link, target, patience)?;
+            offered = offers(link, user, patience)?;
         }
         attempt.with(auth, &offered)?;
     }
@@ -34,9 +39,9 @@ pub(super) fn log_in(link: &Link, target: &SshTarget, patience: &Patience<'_>) -
     Err(SshErrorKind::Auth { tried: attempt.tried, offered })
 }
 
-fn offers(link: &Link, target: &SshTarget, patience: &Patience<'_>) -> Result<Vec<String>, SshErrorKind> {
+fn offers(link: &Link, user: &str, patience: &Patience<'_>) -> Result<Vec<String>, SshErrorKind> {
     let methods = link
-        .drive(patience, None, || link.auth_methods(&target.user))
+        .drive(patience, None, || link.auth_methods(user))
         .map_err(|failure| failure.during(super::Step::Auth))?;
     Ok(methods.split(',').filter(|method| !method.is_empty()).map(printable).collect())
 }
@@ -45,10 +50,10 @@ fn printable(method: &str) -> String {
     method.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
-fn serves(auth: &SshAuth, method: &str) -> bool {
+fn serves(auth: &Credential, method: &str) -> bool {
     match auth {
-        SshAuth::Password(_) => matches!(method, "password" | "keyboard-interactive"),
-        SshAuth::KeyFile { .. } | SshAuth::Agent => method == "publickey",
+        Credential::Password(_) => matches!(method, "password" | "keyboard-interactive"),
+        Credential::Key { .. } | Credential::Agent => method == "publickey",
     }
 }
 
@@ -60,19 +65,19 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn with(&mut self, auth: &SshAuth, offered: &[String]) -> Result<(), SshErrorKind> {
+    fn with(&mut self, auth: &Credential, offered: &[String]) -> Result<(), SshErrorKind> {
         let offers = |wanted: &str| offered.iter().any(|method| method == wanted);
         match auth {
             // One of the two, not both: each failure counts towards the account's lock-out.
-            SshAuth::Password(password) if offers("password") => self.password(password),
-            SshAuth::Password(password) if offers("keyboard-interactive") => self.keyboard(password),
-            SshAuth::Password(_) => self.pass_over("password (not offered)".to_owned()),
-            SshAuth::KeyFile { path, passphrase } if offers("publickey") => {
-                self.key(path, passphrase.as_ref())
+            Credential::Password(password) if offers("password") => self.password(password),
+            Credential::Password(password) if offers("keyboard-interactive") => self.keyboard(password),
+            Credential::Password(_) => self.pass_over("password (not offered)".to_owned()),
+            Credential::Key { path, key, passphrase } if offers("publickey") => {
+                self.key(path, key, passphrase.as_ref())
             }
-            SshAuth::KeyFile { path, .. } => self.pass_over(format!("key {} (not offered)", path.display())),
-            SshAuth::Agent if offers("publickey") => self.agent(),
-            SshAuth::Agent => self.pass_over("agent (not offered)".to_owned()),
+            Credential::Key { path, .. } => self.pass_over(format!("key {} (not offered)", path.display())),
+            Credential::Agent if offers("publickey") => self.agent(),
+            Credential::Agent => self.pass_over("agent (not offered)".to_owned()),
         }
     }
 
@@ -111,16 +116,17 @@ impl Attempt<'_> {
         self.note("keyboard-interactive".to_owned(), result)
     }
 
-    fn key(&mut self, path: &Path, passphrase: Option<&Secret>) -> Result<(), SshErrorKind> {
+    fn key(&mut self, path: &Path, key: &Key, passphrase: Option<&Secret>) -> Result<(), SshErrorKind> {
         let what = format!("key {}", path.display());
-        if let Err(error) = std::fs::File::open(path) {
-            return self.pass_over(format!("{what} (cannot be read: {error})"));
-        }
+        let key = match key {
+            Key::Read(key) => key.expose(),
+            Key::Unreadable(why) => return self.pass_over(format!("{what} (cannot be read: {why})")),
+        };
         let session = self.link.session();
         let passphrase = passphrase.map(Secret::expose);
         let result = self
             .link
-            .drive(self.patience, None, || session.userauth_pubkey_file(self.user, None, path, passphrase));
+            .drive(self.patience, None, || session.userauth_pubkey_memory(self.user, None, key, passphrase));
         self.note(what, result)
     }
 

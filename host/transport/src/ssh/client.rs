@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 
 use super::arriving::Arriving;
 use super::become_user::Account;
-use super::error::{SshError, SshErrorKind, Step};
+use super::error::{SshError, SshErrorKind};
 use super::exec::{ExecRequest, RemoteEnd};
 use super::files::RemoteDir;
+use super::inventory;
 use super::isolation::protocol::{Answer, Download, Operation};
-use super::isolation::{Line, Listener};
+use super::isolation::{Lending, Line, Listener};
 use super::remote::RemotePid;
 use super::settings::SshTarget;
 use super::task::{RemoteCommand, RemoteTask, TaskEnd};
@@ -29,18 +30,12 @@ pub struct SshConnection {
     target: String,
 }
 
-/// What an answer of the wrong kind is.
-fn other() -> SshErrorKind {
-    let detail = "the process that serves it answered something else than was asked".to_owned();
-    SshErrorKind::ConnectionLost { step: Step::Output, detail }
-}
-
 /// Takes the answer of the kind that belongs to the operation.
 macro_rules! expect {
-    ($answer:expr, $kind:pat => $value:expr) => {
+    ($connection:expr, $answer:expr, $kind:pat => $value:expr) => {
         match $answer {
             Ok($kind) => Ok($value),
-            Ok(_) => Err(other()),
+            Ok(_) => Err($connection.line.distrust().await),
             Err(kind) => Err(kind),
         }
     };
@@ -63,7 +58,8 @@ impl SshConnection {
         stop: &StopToken,
     ) -> Result<RemoteEnd, SshError> {
         let answer = self.line.call(Operation::Exec(request), stop, Listener::to(&*sink)).await;
-        self.named(expect!(answer, Answer::Ended(end) => end))
+        let outcome = expect!(self, answer, Answer::Ended(end) => end);
+        self.named(outcome)
     }
 
     /// Runs a command in a directory of a POSIX target, in its own process group, with empty input. `on_start` is
@@ -92,20 +88,24 @@ impl SshConnection {
         stop: &StopToken,
         on_start: impl FnOnce(RemotePid) + Send + 'static,
     ) -> Result<TaskEnd, SshError> {
+        let inventory = task.setup.as_ref().and_then(|setup| setup.inventory.clone());
+        let entries = task.setup.as_ref().map(|setup| setup.entries.as_slice()).unwrap_or_default();
+        let files = match &inventory {
+            // They are read once for all targets.
+            Some(inventory) => inventory.digests().facts(entries).await,
+            None => inventory::lengths(entries).await,
+        };
         let listener = Listener {
             detached: task.detached.clone(),
-            inventory: task.setup.as_ref().and_then(|setup| setup.inventory.clone()),
+            inventory,
             on_start: Some(Box::new(on_start)),
+            lending: Lending::Files(inventory::paths(entries)),
             ..Listener::to(&*sink)
         };
-        // They are read once, here, for the targets of all processes.
-        let known = match (&listener.inventory, &task.setup) {
-            (Some(inventory), Some(setup)) => inventory.digests().known(&setup.entries).await,
-            _ => Vec::new(),
-        };
-        let operation = Operation::Run { task: Box::new(task), known };
+        let operation = Operation::Run { task: Box::new(task), files };
         let answer = self.line.call(operation, stop, listener).await;
-        self.named(expect!(answer, Answer::Task(end) => end))
+        let outcome = expect!(self, answer, Answer::Task(end) => end);
+        self.named(outcome)
     }
 
     /// Goes on with a detached task that another connection began: its output from where that one was, its end.
@@ -123,7 +123,8 @@ impl SshConnection {
         // The files are there.
         let operation = Operation::Attach(Box::new(RemoteTask { setup: None, ..task }));
         let answer = self.line.call(operation, stop, listener).await;
-        self.named(expect!(answer, Answer::Task(end) => end))
+        let outcome = expect!(self, answer, Answer::Task(end) => end);
+        self.named(outcome)
     }
 
     /// Stops a process group that an earlier connection of the same account started; `account` is the user that its
@@ -139,7 +140,8 @@ impl SshConnection {
             return self.named(Err(SshErrorKind::Invalid { what: "process group".into(), detail }));
         }
         let answer = self.ask(Operation::StopGroup { pid, account }, stop).await;
-        self.named(expect!(answer, Answer::Stopped(outcome) => outcome))
+        let outcome = expect!(self, answer, Answer::Stopped(outcome) => outcome);
+        self.named(outcome)
     }
 
     /// Makes a new directory under `/tmp` that only this account can enter, named `prefix` plus a random ending
@@ -147,7 +149,8 @@ impl SshConnection {
     pub async fn make_private_dir(&mut self, prefix: &str, stop: &StopToken) -> Result<RemoteDir, SshError> {
         let dir = self.named(RemoteDir::new(prefix))?;
         let answer = self.ask(Operation::MakeDir(dir.clone()), stop).await;
-        self.named(expect!(answer, Answer::Done => dir))
+        let outcome = expect!(self, answer, Answer::Done => dir);
+        self.named(outcome)
     }
 
     /// Removes a directory with all it holds and waits until it is gone (defect 50).
@@ -163,7 +166,8 @@ impl SshConnection {
         stop: &StopToken,
     ) -> Result<(), SshError> {
         let answer = self.ask(Operation::RemoveDir { dir: dir.clone(), accounts }, stop).await;
-        self.named(expect!(answer, Answer::Done => ()))
+        let outcome = expect!(self, answer, Answer::Done => ());
+        self.named(outcome)
     }
 
     /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents
@@ -174,8 +178,13 @@ impl SshConnection {
         dir: &str,
         stop: &StopToken,
     ) -> Result<(), SshError> {
-        let answer = self.ask(Operation::Upload { entries, dir: dir.to_owned() }, stop).await;
-        self.named(expect!(answer, Answer::Done => ()))
+        let files = inventory::lengths(&entries).await;
+        let listener =
+            Listener { lending: Lending::Files(inventory::paths(&entries)), ..Listener::default() };
+        let operation = Operation::Upload { entries, files, dir: dir.to_owned() };
+        let answer = self.line.call(operation, stop, listener).await;
+        let outcome = expect!(self, answer, Answer::Done => ());
+        self.named(outcome)
     }
 
     /// Fetches a file of at most `max_bytes` to a temporary name beside `local` and renames it. Returns its length,
@@ -199,12 +208,21 @@ impl SshConnection {
         max_bytes: u64,
         stop: &StopToken,
     ) -> Result<Option<u64>, SshError> {
-        let Some(part) = arriving.part() else { return Ok(Some(arriving.length())) };
+        if arriving.is_whole() {
+            return Ok(Some(arriving.length()));
+        }
         let remote = remote.to_owned();
-        let wanted = Download { remote, part, local: arriving.local().to_owned(), max_bytes };
-        let answer = self.ask(Operation::Download(wanted), stop).await;
-        let length = self.named(expect!(answer, Answer::Length(length) => length))?;
+        let wanted = Download { remote, local: arriving.local().to_owned(), max_bytes };
+        let listener = Listener { lending: Lending::Part(arriving.clone()), ..Listener::default() };
+        let answer = self.line.call(Operation::Download(wanted), stop, listener).await;
+        let outcome = expect!(self, answer, Answer::Length(length) => length);
+        let length = self.named(outcome)?;
         if let Some(length) = length {
+            // The worker wrote it; what came of that is looked at here.
+            if length > max_bytes || length != arriving.length() {
+                let distrust = self.line.distrust().await;
+                return self.named(Err(distrust));
+            }
             self.named(arriving.finish(length))?;
         }
         Ok(length)
@@ -218,7 +236,8 @@ impl SshConnection {
         stop: &StopToken,
     ) -> Result<Option<Vec<u8>>, SshError> {
         let answer = self.ask(Operation::Read { remote: remote.to_owned(), max_bytes }, stop).await;
-        self.named(expect!(answer, Answer::Content(content) => content))
+        let outcome = expect!(self, answer, Answer::Content(content) => content);
+        self.named(outcome)
     }
 
     /// Opens a session with a terminal of that size.
@@ -232,7 +251,8 @@ impl SshConnection {
         stop: &StopToken,
     ) -> Result<SshTerminal, SshError> {
         let answer = self.ask(Operation::OpenTerminal { columns, rows }, stop).await;
-        self.named(expect!(answer, Answer::Done => ()))?;
+        let outcome = expect!(self, answer, Answer::Done => ());
+        self.named(outcome)?;
         Ok(SshTerminal { connection: self })
     }
 
@@ -274,7 +294,8 @@ impl SshTerminal {
         let operation = Operation::Type(Zeroizing::new(text.as_ref().to_vec()));
         drop(text);
         let answer = self.connection.ask(operation, stop).await;
-        self.connection.named(expect!(answer, Answer::Done => ()))
+        let outcome = expect!(self.connection, answer, Answer::Done => ());
+        self.connection.named(outcome)
     }
 
     /// Waits for output at most this long; empty when none came.
@@ -283,6 +304,7 @@ impl SshTerminal {
     /// [`SshErrorKind::ConnectionLost`] when the session has ended, by either side.
     pub async fn receive(&mut self, timeout: Duration, stop: &StopToken) -> Result<Vec<u8>, SshError> {
         let answer = self.connection.ask(Operation::Receive { timeout }, stop).await;
-        self.connection.named(expect!(answer, Answer::Output(output) => output))
+        let outcome = expect!(self.connection, answer, Answer::Output(output) => output);
+        self.connection.named(outcome)
     }
 }

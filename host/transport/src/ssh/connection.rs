@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 
 use super::dialer::Dialer;
 use super::error::{SshErrorKind, Step};
-use super::inventory::Digests;
+use super::hop::Hop;
 use super::isolation::Alive;
 use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
-use super::settings::{SshSettings, SshTarget};
+use super::settings::SshSettings;
 use crate::stop::{StopLevel, StopToken};
 
 /// libssh2 and our own frames need far less; a thousand connections should not reserve gigabytes.
@@ -37,7 +37,7 @@ pub(super) struct Thread {
 /// What the thread owns.
 pub(super) struct Worker {
     pub(super) link: Link,
-    pub(super) target: SshTarget,
+    pub(super) target: Hop,
     pub(super) settings: Arc<SshSettings>,
     dialer: Dialer,
     runtime: Handle,
@@ -54,11 +54,6 @@ impl Worker {
 
     pub(super) fn forget_gzip(&self) {
         self.gzip.set(false);
-    }
-
-    /// Digests of the files that are sent, for all connections of the process.
-    pub(super) fn digests(&self) -> &Digests {
-        self.dialer.digests()
     }
 
     /// A further connection to the same address and account, for a stop that cannot use this one.
@@ -101,7 +96,7 @@ impl Thread {
     /// Starts the thread on a connected socket and waits until it is logged in.
     pub(super) async fn start(
         socket: Socket,
-        target: &SshTarget,
+        target: &Hop,
         dialer: Dialer,
         alive: Alive,
     ) -> Result<Self, SshErrorKind> {
@@ -170,7 +165,7 @@ fn thread(work: impl FnOnce() + Send + 'static) -> Result<(), SshErrorKind> {
 /// Logs in to a jump host and serves it on a thread of its own, until nobody needs it.
 pub(super) async fn start_gate(
     socket: Socket,
-    target: &SshTarget,
+    target: &Hop,
     settings: Arc<SshSettings>,
 ) -> Result<Gate, SshErrorKind> {
     let wake = event()?;

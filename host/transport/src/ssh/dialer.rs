@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Thread, start_gate};
 use super::error::{SshErrorKind, Step};
-use super::inventory::Digests;
-use super::isolation::Alive;
+use super::hop::Hop;
+use super::isolation::{Alive, Asking};
 use super::jump::{Gate, Gates};
 use super::link::Socket;
 use super::rules::{self, JumpHost};
 use super::settings::{SshSettings, SshTarget};
 use super::shaping::Shaper;
-use crate::reach::{Unreached, reach};
+use crate::reach::connect;
 
 /// The thread gives up at the limit by itself; this is for one that is stuck, such as in a hung SSH agent.
 pub(super) const THREAD_GRACE: Duration = Duration::from_secs(2);
@@ -30,30 +30,25 @@ pub(super) struct Dialer {
     gates: Arc<Gates>,
     /// For logins to jump hosts; those to targets have had their turn before.
     shaper: Arc<Shaper>,
-    /// Of the files that are sent.
-    digests: Digests,
 }
 
 impl Dialer {
     pub(super) fn new(settings: SshSettings) -> Self {
-        Self {
-            settings: Arc::new(settings),
-            gates: Arc::default(),
-            shaper: Arc::default(),
-            digests: Digests::default(),
-        }
+        Self { settings: Arc::new(settings), gates: Arc::default(), shaper: Arc::default() }
     }
 
     pub(super) fn settings(&self) -> Arc<SshSettings> {
         Arc::clone(&self.settings)
     }
 
-    pub(super) fn digests(&self) -> &Digests {
-        &self.digests
+    /// A target, as it is asked for.
+    pub(super) fn hop(&self, target: SshTarget, asking: Arc<Asking>) -> Hop {
+        let before = rules::jumps_to(&self.settings.rules, &target.host).len();
+        Hop::new(target, before, asking)
     }
 
     /// Connects, through jump hosts where a rule says so, checks the host key and logs in.
-    pub(super) async fn connect(&self, target: &SshTarget, alive: &Alive) -> Result<Thread, SshErrorKind> {
+    pub(super) async fn connect(&self, target: &Hop, alive: &Alive) -> Result<Thread, SshErrorKind> {
         let limit = self.settings.connect_timeout;
         let deadline = Instant::now() + limit;
         let mut first = None;
@@ -74,12 +69,7 @@ impl Dialer {
         Err(first.unwrap_or(SshErrorKind::Timeout { step: Step::Connect, limit }))
     }
 
-    async fn attempt(
-        &self,
-        target: &SshTarget,
-        deadline: Instant,
-        alive: &Alive,
-    ) -> Result<Thread, SshErrorKind> {
+    async fn attempt(&self, target: &Hop, deadline: Instant, alive: &Alive) -> Result<Thread, SshErrorKind> {
         let limit = self.settings.connect_timeout;
         let socket = self.reach(target, deadline.into_std()).await?;
         let start = Thread::start(socket, target, self.clone(), alive.clone());
@@ -91,14 +81,14 @@ impl Dialer {
     /// A way to the target's SSH server.
     pub(super) async fn reach(
         &self,
-        target: &SshTarget,
+        target: &Hop,
         deadline: std::time::Instant,
     ) -> Result<Socket, SshErrorKind> {
         let own = self.settings.steps.reach.map(|limit| Instant::now() + limit);
         let deadline = Instant::from_std(deadline);
         let until = own.map_or(deadline, |own| own.min(deadline));
         let limit = until.saturating_duration_since(Instant::now());
-        let jumps = rules::jumps_to(&self.settings.rules, &target.host);
+        let jumps = rules::jumps_to(&self.settings.rules, &target.target().host);
         timeout_at(until, self.through(jumps, target, until))
             .await
             .unwrap_or(Err(SshErrorKind::Timeout { step: Step::Connect, limit }))
@@ -108,7 +98,7 @@ impl Dialer {
     fn through<'a>(
         &'a self,
         jumps: &'a [Arc<JumpHost>],
-        target: &'a SshTarget,
+        target: &'a Hop,
         until: Instant,
     ) -> Pin<Box<dyn Future<Output = Result<Socket, SshErrorKind>> + Send + 'a>> {
         Box::pin(async move {
@@ -118,11 +108,12 @@ impl Dialer {
                     .map(Socket::Tcp)
                     .map_err(|error| SshErrorKind::Connect { tried: error.to_string() });
             };
-            let gate = self.gate(last, before, until).await.map_err(|kind| match kind {
+            let gate = self.gate(last, before, target, until).await.map_err(|kind| match kind {
                 nested @ SshErrorKind::Jump { .. } => nested,
                 kind => SshErrorKind::Jump { jump: last.target.to_string(), problem: Box::new(kind) },
             })?;
-            gate.way(&target.host, target.port, until.into_std()).await.map(Socket::Jump)
+            let SshTarget { host, port, .. } = target.target();
+            gate.way(host, *port, until.into_std()).await.map(Socket::Jump)
         })
     }
 
@@ -131,6 +122,7 @@ impl Dialer {
         &self,
         jump: &JumpHost,
         before: &[Arc<JumpHost>],
+        target: &Hop,
         until: Instant,
     ) -> Result<Gate, SshErrorKind> {
         let name = rules::way(before.iter().map(|jump| &**jump).chain([jump]));
@@ -142,16 +134,15 @@ impl Dialer {
             return Ok(gate);
         }
         self.shaper.login_turn(&self.settings.rules, &jump.target, before).await;
-        let socket = self.through(before, &jump.target, until).await?;
-        let gate = start_gate(socket, &jump.target, self.settings()).await?;
+        let hop = target.other(&jump.target, before.len());
+        let socket = self.through(before, &hop, until).await?;
+        let gate = start_gate(socket, &hop, self.settings()).await?;
         self.gates.add(&name, &gate);
         Ok(gate)
     }
 }
 
-async fn tcp(target: &SshTarget, deadline: Instant) -> Result<TcpStream, SshErrorKind> {
-    reach(&target.host, target.port, deadline).await.map_err(|unreached| match unreached {
-        Unreached::Name(source) => SshErrorKind::Resolve { source },
-        Unreached::Addresses(tried) => SshErrorKind::Connect { tried },
-    })
+async fn tcp(first: &Hop, deadline: Instant) -> Result<TcpStream, SshErrorKind> {
+    let addresses = first.addresses().await?;
+    connect(&addresses, deadline).await.map_err(|tried| SshErrorKind::Connect { tried })
 }

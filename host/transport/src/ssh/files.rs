@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
-use super::inventory;
+use super::inventory::{self, FileDigest};
 use super::isolation::protocol::Download;
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
@@ -118,18 +117,18 @@ pub(super) fn read_file(
     Ok(found.map(|_| content))
 }
 
-/// Fetches a file, after what has arrived of it.
+/// Fetches a file to the end of what has arrived of it.
 pub(super) fn download(
     worker: &Worker,
     wanted: &Download,
+    mut file: File,
     cancel: &Cancel,
 ) -> Result<Option<u64>, SshErrorKind> {
-    let Download { remote, part, local, max_bytes } = wanted;
+    let Download { remote, local, max_bytes } = wanted;
     let at_local = |source| SshErrorKind::LocalFile { path: local.clone(), source };
-    // It was made by the run, under a name that nobody can guess; a missing one is not made again.
-    let mut file = File::options().read(true).write(true).open(part).map_err(at_local)?;
     let mut length = file.metadata().map_err(at_local)?.len();
-    if length > 0 && !begins_alike(worker, remote, part, length, cancel)? {
+    let own = |file: &mut File| file.rewind().and_then(|()| inventory::digest_of(file));
+    if length > 0 && !begins_alike(worker, remote, own(&mut file).map_err(at_local)?, length, cancel)? {
         file.set_len(0).map_err(at_local)?;
         length = 0;
     }
@@ -147,7 +146,7 @@ pub(super) fn download(
 fn begins_alike(
     worker: &Worker,
     remote: &str,
-    part: &Path,
+    own: FileDigest,
     length: u64,
     cancel: &Cancel,
 ) -> Result<bool, SshErrorKind> {
@@ -161,8 +160,6 @@ fn begins_alike(
             said.extend_from_slice(bytes);
         }
     })?;
-    let own = inventory::digest_of(part)
-        .map_err(|source| SshErrorKind::LocalFile { path: part.to_owned(), source })?;
     Ok(said.starts_with(hex::encode(own).as_bytes()))
 }
 

@@ -6,10 +6,11 @@ use ssh2::{MethodType, Session};
 
 use super::certificate::{Certificate, is_certificate};
 use super::error::{HostKeyChange, SshErrorKind};
+use super::hop::Hop;
 use super::known_hosts::{HostKey, KnownHost, Verdict, remember};
 use super::settings::{HostKeyPolicy, SshSettings, SshTarget};
 
-/// What the known-hosts file says about the target; nothing where it is not to be looked at.
+/// What the known-hosts file says about a host; nothing where it is not to be looked at. In the run's process.
 pub(super) fn recorded(settings: &SshSettings, target: &SshTarget) -> Result<KnownHost, SshErrorKind> {
     if settings.host_keys == HostKeyPolicy::AcceptAll {
         return Ok(KnownHost::default());
@@ -58,7 +59,7 @@ pub(super) fn check(
     session: &Session,
     known: &KnownHost,
     settings: &SshSettings,
-    target: &SshTarget,
+    hop: &Hop,
 ) -> Result<(), SshErrorKind> {
     let Some((blob, _)) = session.host_key() else {
         return Err(SshErrorKind::Handshake { detail: "the server showed no host key".to_owned() });
@@ -68,7 +69,7 @@ pub(super) fn check(
     }
     let mut key = HostKey::new(blob.to_vec());
     if is_certificate(key.key_type()) {
-        match certified(blob, known, settings, target)? {
+        match certified(blob, known, settings, hop.target())? {
             Certified::Yes => return Ok(()),
             Certified::ByStranger(plain) => key = plain,
         }
@@ -76,7 +77,7 @@ pub(super) fn check(
     let verdict = match settings.host_keys {
         HostKeyPolicy::AcceptAll => return Ok(()),
         HostKeyPolicy::Strict => known.check(&key),
-        HostKeyPolicy::TrustOnFirstUse => first_use(settings, target, &key, known)?,
+        HostKeyPolicy::TrustOnFirstUse => first_use(hop, &key, known)?,
     };
     let file = settings.known_hosts.clone();
     let fingerprint = key.fingerprint();
@@ -127,15 +128,22 @@ fn certified(
     Ok(Certified::Yes)
 }
 
-/// Records a host that is new. One that is known takes no lock and needs no right to write.
-fn first_use(
+/// Has a host recorded that is new.
+fn first_use(hop: &Hop, key: &HostKey, known: &KnownHost) -> Result<Verdict, SshErrorKind> {
+    let verdict = known.check(key);
+    // A key without the certificate that is expected must not become the known one by being seen first.
+    if verdict != Verdict::Unknown || known.has_authority() { Ok(verdict) } else { hop.record(key) }
+}
+
+/// Records the key of a host that is new, in the run's process. One that is known takes no lock and needs no right to write.
+pub(super) fn record(
     settings: &SshSettings,
     target: &SshTarget,
     key: &HostKey,
-    known: &KnownHost,
 ) -> Result<Verdict, SshErrorKind> {
+    let known = recorded(settings, target)?;
     let verdict = known.check(key);
-    // A key without the certificate that is expected must not become the known one by being seen first.
+    // What asks may have been taken over by the host.
     if verdict != Verdict::Unknown || known.has_authority() {
         return Ok(verdict);
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,8 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::isolation::plain;
-use crate::entry::{UploadEntry, UploadSource};
+use crate::entry::{FileFact, UploadEntry, UploadSource};
 use crate::output::with_buffer;
 
 /// Files that are less than this together are sent again rather than looked after.
@@ -39,17 +38,8 @@ struct Known {
     digest: OnceLock<Option<FileDigest>>,
 }
 
-/// A file's digest, for the process that sends it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct KnownFile {
-    #[serde(with = "plain::path")]
-    path: PathBuf,
-    stamp: Stamp,
-    digest: FileDigest,
-}
-
 /// What changes with a file's content: size, time and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     length: u64,
     modified: (i64, i64),
@@ -74,55 +64,57 @@ impl Digests {
             Arc::clone(known)
         };
         // Whoever wants the same file meanwhile waits for this one instead of reading it as well.
-        let digest = known.digest.get_or_init(|| digest_of(path).ok());
+        let digest = known.digest.get_or_init(|| File::open(path).and_then(digest_of).ok());
         digest.map(|digest| (digest, stamp.length))
     }
 }
 
 impl Digests {
-    /// What is known of the files among `entries`, after those that were never met have been read.
-    pub(super) async fn known(&self, entries: &[UploadEntry]) -> Vec<KnownFile> {
-        let paths = || {
-            entries.iter().filter_map(|entry| match &entry.source {
-                UploadSource::File(path) => Some(path),
-                UploadSource::Bytes(_) => None,
-            })
-        };
-        if paths().any(|path| !self.has(path)) {
-            let _turn = self.reading.lock().await;
-            let new: Vec<PathBuf> = paths().filter(|path| !self.has(path)).cloned().collect();
-            let digests = self.clone();
-            // Without one the file is read where it is sent.
-            let reading = tokio::task::spawn_blocking(move || {
-                for path in new {
-                    digests.of(&path);
-                }
-            });
-            let _ = reading.await;
-        }
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = paths().filter_map(|path| {
-            let known = all.get(path)?;
-            let digest = (*known.digest.get()?)?;
-            Some(KnownFile { path: path.clone(), stamp: known.stamp, digest })
+    /// Digest and length of each entry that is a file which can be read. Files that were never met, or have changed, are read
+    /// first, by one caller at a time: whoever needs the same ones finds them afterwards.
+    pub(super) async fn facts(&self, entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
+        let paths = paths(entries);
+        let turn = if self.have(&paths) { None } else { Some(self.reading.lock().await) };
+        let digests = self.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let fact = |path: PathBuf| {
+                let (digest, length) = digests.of(&path)?;
+                Some(FileFact { length, digest: Some(digest) })
+            };
+            paths.into_iter().map(|path| path.and_then(fact)).collect()
         });
-        known.collect()
+        let facts = looking.await;
+        drop(turn);
+        // Without them each file says for itself what is wrong with it.
+        facts.unwrap_or_else(|_| vec![None; entries.len()])
     }
 
-    fn has(&self, path: &Path) -> bool {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path)
+    fn have(&self, paths: &[Option<PathBuf>]) -> bool {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.iter().flatten().all(|path| all.get(path).is_some_and(|known| known.digest.get().is_some()))
     }
+}
 
-    /// Takes over what another process has read. A file that changed since is read here.
-    pub(super) fn learn(&self, files: Vec<KnownFile>) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        for KnownFile { path, stamp, digest } in files {
-            if all.get(&path).is_none_or(|known| known.stamp != stamp) {
-                let known = Known { stamp, digest: OnceLock::from(Some(digest)) };
-                all.insert(path, Arc::new(known));
-            }
-        }
-    }
+/// The local file of each entry that is one.
+pub(super) fn paths(entries: &[UploadEntry]) -> Vec<Option<PathBuf>> {
+    let path = |entry: &UploadEntry| match &entry.source {
+        UploadSource::File(path) => Some(path.clone()),
+        UploadSource::Bytes(_) | UploadSource::Lent(_) => None,
+    };
+    entries.iter().map(path).collect()
+}
+
+/// The length of each entry that is a file which can be looked at.
+pub(super) async fn lengths(entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
+    let paths = paths(entries);
+    let looking = tokio::task::spawn_blocking(move || {
+        let fact = |path: PathBuf| {
+            let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
+            Some(FileFact { length, digest: None })
+        };
+        paths.into_iter().map(|path| path.and_then(fact)).collect()
+    });
+    looking.await.unwrap_or_else(|_| vec![None; entries.len()])
 }
 
 impl Known {
@@ -131,8 +123,8 @@ impl Known {
     }
 }
 
-pub(super) fn digest_of(path: &Path) -> io::Result<FileDigest> {
-    let (mut hasher, mut file) = (Sha256::new(), File::open(path)?);
+pub(super) fn digest_of(mut file: impl io::Read) -> io::Result<FileDigest> {
+    let mut hasher = Sha256::new();
     with_buffer(|buffer| {
         loop {
             match file.read(buffer)? {
@@ -207,11 +199,6 @@ impl From<Inventory> for State {
 }
 
 impl Inventory {
-    /// Uses these digests.
-    pub(super) fn with(&mut self, digests: &Digests) {
-        self.digests = digests.clone();
-    }
-
     pub(super) fn digests(&self) -> &Digests {
         &self.digests
     }
@@ -235,6 +222,7 @@ impl Inventory {
     pub(super) fn digest(&self, entry: &UploadEntry) -> Option<(FileDigest, u64)> {
         match &entry.source {
             UploadSource::File(path) => self.digests.of(path),
+            UploadSource::Lent(lent) => lent.fact.and_then(|fact| Some((fact.digest?, fact.length))),
             UploadSource::Bytes(_) => None,
         }
     }
@@ -368,7 +356,7 @@ pub(super) fn large(entries: &[UploadEntry], length: u64) -> Vec<UploadEntry> {
 fn local_length(entry: &UploadEntry) -> u64 {
     match &entry.source {
         UploadSource::Bytes(_) => 0,
-        UploadSource::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        UploadSource::File(_) | UploadSource::Lent(_) => entry.length().unwrap_or(0),
     }
 }
 

@@ -8,18 +8,30 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::isolation::plain;
+
+/// Far more than any host key has.
+const LONGEST: usize = 64 * 1024;
+
 /// A host key as servers show it and files record it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HostKey {
+    #[serde(with = "plain::bytes")]
     blob: Vec<u8>,
 }
 
 impl HostKey {
     pub(super) fn new(blob: Vec<u8>) -> Self {
         Self { blob }
+    }
+
+    /// Whether it can be recorded: it has a type, and the size of a key.
+    pub(super) fn is_recordable(&self) -> bool {
+        self.blob.len() <= LONGEST && self.key_type() != "?"
     }
 
     /// The type the key itself names, such as `ssh-ed25519`; a question mark when it names none.
@@ -40,7 +52,7 @@ impl HostKey {
 }
 
 /// What the file says about a key a host shows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Verdict {
     /// It is recorded.
     Known,
@@ -52,7 +64,7 @@ pub(super) enum Verdict {
     Revoked { line: usize },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Marker {
     None,
     Revoked,
@@ -60,7 +72,7 @@ enum Marker {
     Authority,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     line: usize,
     marker: Marker,
@@ -71,7 +83,7 @@ struct Entry {
 
 /// What the file says about one host. Only its own lines are decoded: with thousands of hosts each connection reads
 /// a file with thousands of lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct KnownHost(Vec<Entry>);
 
 impl KnownHost {

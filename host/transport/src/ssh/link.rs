@@ -18,10 +18,12 @@ use super::algorithms;
 use super::auth;
 use super::error::{SshErrorKind, Step};
 use super::fault::{Failure, Fault};
+use super::hop::Hop;
 use super::host_key;
+use super::isolation::protocol::HostInfo;
 use super::patience::{Cancel, Patience};
 use super::rules;
-use super::settings::{SshSettings, SshTarget};
+use super::settings::SshSettings;
 use crate::output::with_buffer;
 use crate::stop::StopToken;
 
@@ -105,19 +107,19 @@ impl Link {
     /// Key exchange, host key check and login on a connected socket, in this order.
     pub(super) fn establish(
         socket: Socket,
-        target: &SshTarget,
+        hop: &Hop,
         settings: &SshSettings,
         wake: Arc<EventFd>,
         patience: &Patience<'_>,
     ) -> Result<Self, SshErrorKind> {
         let mut link = Self::on(socket, settings, wake)?;
-        let known = host_key::recorded(settings, target)?;
+        let (target, HostInfo { known, credentials }) = (hop.target(), hop.info()?);
         let legacy = rules::legacy_of(&settings.rules, &target.host, SystemTime::now())?;
         let host_keys = algorithms::offer(&link.session, legacy)?;
-        host_key::prefer_known_types(&link.session, &known, &host_keys)?;
+        host_key::prefer_known_types(&link.session, known, &host_keys)?;
         link.handshake(&patience.within(Step::Handshake, settings.steps.handshake))?;
-        host_key::check(&link.session, &known, settings, target)?;
-        auth::log_in(&link, target, &patience.within(Step::Auth, settings.steps.auth))?;
+        host_key::check(&link.session, known, settings, hop)?;
+        auth::log_in(&link, &target.user, credentials, &patience.within(Step::Auth, settings.steps.auth))?;
         Ok(link)
     }
 

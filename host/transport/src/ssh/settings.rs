@@ -80,17 +80,15 @@ impl SshSettings {
 }
 
 /// One way to prove who we are.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub enum SshAuth {
     /// Password login; also answers the hidden prompts of keyboard-interactive where a server offers only that.
-    Password(#[serde(with = "plain::secret")] Secret),
+    Password(Secret),
     /// A private key file.
     KeyFile {
         /// The file.
-        #[serde(with = "plain::path")]
         path: PathBuf,
         /// Passphrase of an encrypted key.
-        #[serde(with = "plain::maybe_secret")]
         passphrase: Option<Secret>,
     },
     /// The keys of the agent that `SSH_AUTH_SOCK` names.
@@ -106,7 +104,8 @@ pub struct SshTarget {
     pub port: u16,
     /// User name.
     pub user: String,
-    /// Ways to log in, tried in this order.
+    /// Ways to log in, tried in this order. They are not part of its written form.
+    #[serde(skip)]
     pub auth: Vec<SshAuth>,
 }
 

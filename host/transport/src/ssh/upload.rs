@@ -26,12 +26,7 @@ pub(super) fn open(entry: &UploadEntry) -> Result<Content, SshErrorKind> {
 }
 
 fn length(entry: &UploadEntry) -> Result<u64, SshErrorKind> {
-    match &entry.source {
-        UploadSource::Bytes(bytes) => Ok(bytes.len() as u64),
-        UploadSource::File(path) => std::fs::metadata(path)
-            .map(|found| found.len())
-            .map_err(|source| SshErrorKind::LocalFile { path: path.clone(), source }),
-    }
+    entry.length().map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })
 }
 
 fn check(entries: &[UploadEntry], dir: &str) -> Result<(), SshErrorKind> {
@@ -286,10 +281,10 @@ fn append<W: Write>(
     let appended = archive.append_data(&mut header, &entry.dest, content.reader);
     appended.map_err(|error| match (outcome.take_error(), &entry.source) {
         (Some(kind), _) => kind,
-        (None, UploadSource::File(path)) => SshErrorKind::LocalFile { path: path.clone(), source: error },
         (None, UploadSource::Bytes(_)) => {
             SshErrorKind::Invalid { what: "upload path".into(), detail: format!("{:?}: {error}", entry.dest) }
         }
+        (None, _) => SshErrorKind::LocalFile { path: entry.local_path(), source: error },
     })
 }
 

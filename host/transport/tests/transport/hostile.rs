@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use autoexec_transport::ssh::{SshConnector, SshErrorKind, SshTarget};
+use autoexec_transport::ssh::{SshConnector, SshError, SshErrorKind, SshSettings, SshTarget};
 use autoexec_transport::{Exit, StopToken};
 
 use crate::harness::{Bed, Collected, DEADLINE, shell};
@@ -59,64 +60,134 @@ async fn a_peer_that_floods_before_its_banner_is_an_error() {
     assert!(took < LIMIT + Duration::from_secs(10), "{took:?}");
 }
 
-/// A relay to a real server that breaks off after so many bytes from it.
-fn breaking(server: u16, after: usize) -> u16 {
+#[tokio::test]
+async fn a_peer_that_never_answers_runs_into_the_limit() {
+    let bed = Bed::new();
+    let port = peer(|mut socket| while matches!(socket.read(&mut [0; 512]), Ok(1..)) {});
+    let (kind, took) = refused(&bed, port).await;
+    assert!(kind.starts_with("Timeout"), "{kind}");
+    assert!(took < LIMIT + Duration::from_secs(10), "{took:?}");
+}
+
+/// What a server does after so many bytes.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Closes,
+    FallsSilent,
+}
+
+/// A relay to a real server that lets so many bytes of it through, and notes where it paused.
+fn relay(server: u16, after: usize, then: Then, pauses: &Arc<Mutex<Vec<usize>>>) -> u16 {
+    let pauses = Arc::clone(pauses);
     peer(move |mut near| {
         let Ok(mut far) = TcpStream::connect(("127.0.0.1", server)) else { return };
         let (mut up_from, mut up_to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
-        let mut left = after;
-        let mut buffer = [0; 512];
-        while left > 0 {
-            let want = left.min(buffer.len());
+        let up = std::thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
+        let mut through = 0;
+        let mut buffer = [0; 4096];
+        while through < after {
+            let want = (after - through).min(buffer.len());
             let Ok(length @ 1..) = far.read(&mut buffer[..want]) else { break };
             if near.write_all(&buffer[..length]).is_err() {
                 break;
             }
-            left -= length;
+            through += length;
+            pauses.lock().unwrap().push(through);
+        }
+        if let Then::FallsSilent = then {
+            // Until the client gives up.
+            let _ = up.join();
         }
         let _ = near.shutdown(std::net::Shutdown::Both);
         let _ = far.shutdown(std::net::Shutdown::Both);
     })
 }
 
+/// Connects to a relay and runs something that does not end by itself; what comes of it.
+async fn through(bed: &Bed, after: usize, then: Then) -> (&'static str, SshError, Duration) {
+    let port = relay(bed.server.port(), after, then, &Arc::default());
+    let target = SshTarget { port, ..bed.target(vec![bed.key()]) };
+    let settings = SshSettings {
+        known_hosts: bed.path(&format!("known-{after}-{then:?}")),
+        connect_timeout: LIMIT,
+        write_timeout: LIMIT,
+        read_timeout: Some(LIMIT),
+        ..bed.settings.clone()
+    };
+    let begin = Instant::now();
+    let (step, error) = match SshConnector::new(settings).connect(&target, &StopToken::never()).await {
+        Err(error) => ("connecting", error),
+        Ok(mut connection) => {
+            let command = shell("while :; do echo something to be cut off; sleep 0.01; done");
+            let end = connection.run(command, Collected::new(), &StopToken::never(), |_| {}).await;
+            ("running", end.unwrap_err())
+        }
+    };
+    (step, error, begin.elapsed())
+}
+
+/// Where a server pauses from its banner to the output of a command: each time it has taken a step and waits for the client.
+/// And how many of those steps are a login.
+async fn steps(bed: &Bed) -> (Vec<usize>, usize) {
+    let pauses = Arc::default();
+    let port = relay(bed.server.port(), usize::MAX, Then::Closes, &pauses);
+    let target = SshTarget { port, ..bed.target(vec![bed.key()]) };
+    let connector = SshConnector::new(bed.settings.clone());
+    let mut connection = connector.connect(&target, &StopToken::never()).await.unwrap();
+    let login = pauses.lock().unwrap().len();
+    connection.run(shell("echo out"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
+    let pauses = pauses.lock().unwrap();
+    (pauses.clone(), login)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_closes_at_every_step_is_an_error_each_time() {
-    let bed = Bed::new();
-    let mut steps = std::collections::BTreeSet::new();
-    // From the banner to the middle of the output of a command: about 5,000 bytes.
-    for after in [0, 10, 60, 500, 1200, 1500, 1700, 1900, 2100, 2400, 2700, 3000, 3500, 4000] {
-        let port = breaking(bed.server.port(), after);
-        let target = SshTarget { port, ..bed.target(vec![bed.key()]) };
-        let mut settings = bed.settings.clone();
-        settings.known_hosts = bed.path(&format!("known-{after}"));
-        settings.connect_timeout = DEADLINE / 4;
-        let begin = Instant::now();
-        let connected = SshConnector::new(settings).connect(&target, &StopToken::never()).await;
-        let error = match connected {
-            Err(error) => error,
-            Ok(mut connection) => {
-                let command = shell("while :; do echo something to be cut off; sleep 0.01; done");
-                connection.run(command, Collected::new(), &StopToken::never(), |_| {}).await.unwrap_err()
+async fn a_server_that_closes_or_falls_silent_at_any_step_is_an_error_in_time() {
+    let bed = Arc::new(Bed::new());
+    let (steps, login) = steps(&bed).await;
+    assert!(steps.len() >= 8, "banner, key exchange, login, channel, output: {steps:?}");
+    let mut cuts = vec![(0, Then::Closes)];
+    for (at, step) in steps.iter().enumerate() {
+        let before = at.checked_sub(1).map_or(0, |before| steps[before]);
+        cuts.extend([(before + (step - before) / 2, Then::Closes), (*step, Then::Closes)]);
+        // The stop of what runs takes its time, so that is tried once.
+        if at < login || at + 1 == steps.len() {
+            cuts.push((*step, Then::FallsSilent));
+        }
+    }
+    // Not all at once: a server turns connections away that are many (MaxStartups).
+    let places = Arc::new(tokio::sync::Semaphore::new(6));
+    let mut trials = tokio::task::JoinSet::new();
+    for (after, then) in cuts {
+        let (bed, places) = (Arc::clone(&bed), Arc::clone(&places));
+        trials.spawn(async move {
+            let _place = places.acquire_owned().await;
+            (after, then, through(&bed, after, then).await)
+        });
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(trial) = trials.join_next().await {
+        let (after, then, (step, error, took)) = trial.unwrap();
+        let limit = if step == "running" { DEADLINE } else { DEADLINE / 4 };
+        assert!(took < limit, "{then:?} after {after} bytes: {error} in {took:?}");
+        let fits = match error.kind() {
+            SshErrorKind::ConnectionLost { .. } | SshErrorKind::NoExit => true,
+            SshErrorKind::Timeout { .. } | SshErrorKind::Silent { .. } => matches!(then, Then::FallsSilent),
+            // A list of methods that did not come is none.
+            SshErrorKind::Handshake { .. } | SshErrorKind::Auth { .. } | SshErrorKind::NotStarted { .. } => {
+                matches!(then, Then::Closes)
             }
+            _ => false,
         };
-        assert!(begin.elapsed() < DEADLINE / 2, "after {after} bytes: {error} in {:?}", begin.elapsed());
-        steps.insert(name_of(error.kind()));
+        assert!(fits, "{then:?} after {after} of {steps:?} bytes, {step}: {error:?}");
+        seen.insert((step, format!("{then:?}")));
     }
-    assert!(steps.contains("handshake") && steps.contains("lost"), "{steps:?}");
+    assert_eq!(seen.len(), 4, "both, while connecting and while running: {seen:?}");
 }
 
-fn name_of(kind: &SshErrorKind) -> &'static str {
-    match kind {
-        SshErrorKind::Handshake { .. } => "handshake",
-        SshErrorKind::ConnectionLost { .. } => "lost",
-        _ => "other",
-    }
-}
-
-fn resident_kib() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+/// Memory of a process, its share of what it shares included.
+fn memory_kib(process: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -129,7 +200,7 @@ async fn idle_connections_cost_little_memory() {
     let connector = SshConnector::new(bed.settings.clone());
     let target = bed.target(vec![bed.key()]);
     let mut live = vec![connector.connect(&target, &StopToken::never()).await.unwrap()];
-    let before = resident_kib();
+    let before = memory_kib("self");
     for _ in 0..CONNECTIONS / 10 {
         let logins = (0..10).map(|_| {
             let (connector, target) = (connector.clone(), target.clone());
@@ -139,9 +210,13 @@ async fn idle_connections_cost_little_memory() {
             live.push(login.await.unwrap());
         }
     }
-    let each = resident_kib().saturating_sub(before) / CONNECTIONS;
-    println!("{each} KiB for each of {} idle connections", live.len());
-    assert!(each < 400, "{each} KiB for each connection");
+    let each = memory_kib("self").saturating_sub(before) / CONNECTIONS;
+    let processes: std::collections::BTreeSet<_> =
+        live.iter().map(|connection| connection.process_id().unwrap()).collect();
+    let there: u64 = processes.iter().map(|process| memory_kib(&process.to_string())).sum();
+    let there = there / u64::try_from(live.len()).unwrap();
+    println!("{each} KiB here and {there} KiB in workers for each of {} idle connections", live.len());
+    assert!(each < 100 && there < 1500, "{each} and {there} KiB for each connection");
     let mut first = live.swap_remove(0);
     let end = first.run(shell("exit 3"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
     assert_eq!(end.exit, Some(Exit::Code(3)));

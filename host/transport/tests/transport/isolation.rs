@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use autoexec_confine::Support;
 use autoexec_transport::ssh::{
     DetachedRun, RemoteDir, RemotePid, RemoteTask, Setup, SshConnection, SshConnector, SshError,
     SshErrorKind, SshSettings, SshTarget, TaskEnd,
@@ -181,6 +182,9 @@ async fn a_process_has_no_secret_in_sight_and_nothing_of_the_run() {
     assert!(files.is_empty(), "{files:?}");
     let status = String::from_utf8(file(process, "status")).unwrap();
     assert!(status.contains("NoNewPrivs:\t1") && status.starts_with("Name:\tautoexec-ssh\n"), "{status}");
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+    // CAP_DAC_OVERRIDE.
+    assert_eq!(u64::from_str_radix(line, 16).unwrap() & !(1 << 1), 0, "{line}");
     let limits = String::from_utf8(file(process, "limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"), "{core}");
@@ -188,22 +192,83 @@ async fn a_process_has_no_secret_in_sight_and_nothing_of_the_run() {
     assert_ne!(group, nix::unistd::getpgrp(), "a Ctrl-C is for the run");
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_is_the_end_of_that_connection() {
+/// What the kernel says to a worker that somebody else has taken over.
+#[test]
+fn who_takes_over_a_process_gets_no_file_no_program_and_no_other_process() {
+    let Some(abi) = landlock() else { return };
     let bed = Bed::new();
-    for mode in ["huge", "kind", "garbage", "half"] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = bed.path("secret");
+    std::fs::write(&file, "secret").unwrap();
+    let (_control, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let output = std::process::Command::new(worker(&[]).path)
+        .arg("taken-over")
+        .arg(&file)
+        .arg(listener.local_addr().unwrap().port().to_string())
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let mut tried = 0;
+    for line in said.lines() {
+        let (what, how) = line.split_once(": ").unwrap();
+        let wanted = match what {
+            "connect" => "done",
+            "listen" if abi < 4 => "done",
+            "signal" if abi < 6 => "done",
+            _ => "PermissionDenied",
+        };
+        assert_eq!(how, wanted, "{what}");
+        tried += 1;
+    }
+    assert_eq!(tried, 14, "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "secret");
+}
+
+/// The version of Landlock; without it there is nothing to see, which is said.
+fn landlock() -> Option<u32> {
+    match Support::of_this_kernel() {
+        Support::Full { abi } | Support::TooOld { abi } => Some(abi),
+        support => {
+            println!("SKIPPED, SSH processes have the files of the account here: {support}");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_words_make_no_sense_is_killed() {
+    let bed = Bed::new();
+    for mode in ["huge", "kind", "garbage", "file", "host", "half"] {
         let settings = SshSettings { worker: worker(&[mode]), ..bed.settings.clone() };
         let connector = SshConnector::new(settings);
         let error = connector.connect(&bed.target(vec![bed.key()]), &StopToken::never()).await.unwrap_err();
-        match error.kind() {
-            SshErrorKind::ConnectionLost { detail, .. } if mode != "half" => {
-                assert!(detail.contains("makes no sense"), "{mode}: {detail}");
-            }
-            SshErrorKind::WorkerEnded { how, others: 0 } if mode == "half" => {
-                assert_eq!(how, "ended with exit code 0");
-            }
-            _ => panic!("{mode}: {error}"),
+        let SshErrorKind::WorkerEnded { how, others: 0 } = error.kind() else { panic!("{mode}: {error}") };
+        if mode == "half" {
+            assert_eq!(how, "ended with exit code 0");
+        } else {
+            assert!(how.starts_with("was killed, because what it sent makes no sense ("), "{mode}: {how}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_connections_beside_one_whose_words_make_no_sense_end_with_it() {
+    let bed = Bed::new();
+    let settings = SshSettings { worker: worker(&["second"]), ..bed.settings.clone() };
+    let connector = SshConnector::new(settings);
+    let [first, second, _] = targets(&bed);
+    let never = StopToken::never();
+    let waiting = {
+        let (connector, first) = (connector.clone(), first.clone());
+        tokio::spawn(async move { connector.connect(&first, &StopToken::never()).await })
+    };
+    // The double answers only to the second one.
+    let error = connector.connect(&second, &never).await.unwrap_err();
+    for error in [error, waiting.await.unwrap().unwrap_err()] {
+        let SshErrorKind::WorkerEnded { how, others: 1 } = error.kind() else { panic!("{error}") };
+        assert!(how.contains("makes no sense"), "{how}");
     }
 }
 

@@ -9,8 +9,10 @@ use autoexec_transport::ssh::{
     SshTarget, UploadEntry, UploadSource,
 };
 use autoexec_transport::{Exit, StopToken};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::harness::{Bed, Collected, shell};
+use crate::harness::{Bed, Collected, DEADLINE, shell};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -166,31 +168,56 @@ async fn upload_goes_on(ground: &Ground, length: u64) {
     connection.remove_dir(&ground.dir, &StopToken::never()).await.unwrap();
 }
 
+/// What files need on a target, without `gzip`: packing many of them takes long without optimisation.
+const UNPACKED: [&str; 13] =
+    ["sh", "cat", "mkdir", "rm", "mv", "ls", "chmod", "head", "tar", "setsid", "cksum", "wc", "sha256sum"];
+
 #[tokio::test]
 async fn an_upload_goes_on_where_it_was_cut() {
     let tools = tempfile::tempdir().unwrap();
-    // Unpacked: packing 50 MiB takes long without optimisation.
-    let names = [
-        "sh",
-        "cat",
-        "mkdir",
-        "rm",
-        "mv",
-        "ls",
-        "chmod",
-        "head",
-        "tar",
-        "setsid",
-        "cksum",
-        "wc",
-        "sha256sum",
-    ];
-    upload_goes_on(&Ground::with_tools(&tools, &names), 50 * MIB).await;
+    upload_goes_on(&Ground::with_tools(&tools, &UNPACKED), 50 * MIB).await;
 }
 
 #[tokio::test]
 async fn a_packed_upload_goes_on_where_it_was_cut() {
     upload_goes_on(&Ground::new(SshdOptions::default()), 9 * MIB).await;
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_when_the_process_that_sent_it_has_ended() {
+    let tools = tempfile::tempdir().unwrap();
+    let ground = Ground::with_tools(&tools, &UNPACKED);
+    let length = 60 * MIB;
+    let content = noise(usize::try_from(length).unwrap(), 3);
+    let entries = [ground.file("file/big", &content, 0o600)];
+    let mut connection = ground.connect().await;
+    let process = connection.process_id().unwrap();
+    let task = ground.task(true, &entries, "echo ran; exit 0");
+    let sink = Collected::new();
+    let running = {
+        let sink = sink.clone();
+        tokio::spawn(async move { connection.run_task(task, sink, &StopToken::never(), |_| {}).await })
+    };
+    let mut sent = ground.proxy.sent();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while sent < 4 * MIB {
+        assert!(std::time::Instant::now() < deadline, "{sent} bytes were sent");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        sent += ground.proxy.sent();
+    }
+    kill(Pid::from_raw(i32::try_from(process).unwrap()), Signal::SIGKILL).unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    let SshErrorKind::Interrupted { problem } = error.kind() else { panic!("{error}") };
+    assert!(matches!(**problem, SshErrorKind::WorkerEnded { others: 0, .. }), "{problem}");
+    assert_eq!(sink.text(), "", "nothing was run");
+    ground.proxy.sent();
+    let mut connection = ground.connect().await;
+    let (said, sent) = ground.run(&mut connection, false, &entries, "echo ran; exit 0").await;
+    assert_eq!(said, "ran\n");
+    assert!(sent < length - 2 * MIB, "{sent} of {length} bytes were sent the second time");
+    let there = std::fs::read(Path::new(ground.dir.path()).join("file/big")).unwrap();
+    assert!(there == content);
+    connection.remove_dir(&ground.dir, &StopToken::never()).await.unwrap();
 }
 
 #[tokio::test]

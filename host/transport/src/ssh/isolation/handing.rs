@@ -1,16 +1,13 @@
 //! The socket between the run and a worker: the settings, then one descriptor for each connection.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::SendFlags;
 use zeroize::Zeroizing;
 
+use super::passing;
 use super::protocol::{HEADER, LONGEST_MESSAGE, RECORD, frame, parse_header, record};
 use crate::ssh::settings::SshSettings;
 
@@ -48,14 +45,7 @@ pub(super) fn receive_settings(mut control: &UnixStream) -> io::Result<SshSettin
 
 /// Sends one end of a connection's pair. A worker that takes none is an error rather than a wait.
 pub(super) fn hand(control: &UnixStream, end: &UnixStream) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let ends = [end.as_fd()];
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&ends)) {
-        return Err(io::Error::other("no room for a descriptor"));
-    }
-    sendmsg(control, &[IoSlice::new(&[HERE])], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
-    Ok(())
+    passing::send(control, &[HERE], Some(end.as_fd())).map(drop)
 }
 
 /// Says that no more will come.
@@ -66,20 +56,11 @@ pub(super) fn finish(control: &UnixStream) {
 
 /// Takes the next thing, without blocking where the socket does not.
 pub(super) fn take(control: impl AsFd) -> io::Result<Handed> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    let received =
-        recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    let mut ends = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    let end: Option<OwnedFd> = ends.next().and_then(|mut fds| fds.next());
-    match (received.bytes, byte, end) {
-        (0, ..) => Ok(Handed::Gone),
-        (_, [HERE], Some(end)) => Ok(Handed::Connection(end.into())),
-        (_, [FINISH], _) => Ok(Handed::Finish),
+    match (passing::receive(control, &mut byte)?, byte) {
+        ((0, _), _) => Ok(Handed::Gone),
+        ((_, Some(end)), [HERE]) => Ok(Handed::Connection(end.into())),
+        (_, [FINISH]) => Ok(Handed::Finish),
         _ => Err(io::Error::other("something else than a connection came")),
     }
 }

@@ -90,6 +90,7 @@ mod tests {
                 Frame::Event(event) => match *event {
                     Event::Started(pid) => format!("group {}", pid.group),
                     Event::Sending(large) => format!("sending {large}"),
+                    Event::Ask(number, _) => format!("question {number}"),
                     Event::Answer { result: Ok(Answer::Done), .. } => "done".to_owned(),
                     Event::Answer { result: Ok(_), .. } => "answer".to_owned(),
                     Event::Answer { result: Err(kind), .. } => kind.to_string(),

@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::answering::{Answering, Answers, Lending, give};
 use super::inbox::{Frame, Inbox};
 use super::pool::Seat;
 use super::process::Death;
@@ -23,8 +24,6 @@ use crate::stop::{StopLevel, StopToken};
 
 /// A worker keeps the limits of connecting itself; this is for one that hangs.
 const CONNECT_GRACE: Duration = THREAD_GRACE.saturating_mul(5);
-/// What a connection that is closed still says is thrown away in pieces of this size.
-const THROWN_AWAY: usize = 4096;
 
 /// What becomes of what a worker tells while an operation runs.
 #[derive(Default)]
@@ -34,6 +33,7 @@ pub(in crate::ssh) struct Listener<'a> {
     pub(in crate::ssh) detached: Option<DetachedRun>,
     pub(in crate::ssh) inventory: Option<Inventory>,
     pub(in crate::ssh) on_start: Option<OnStart>,
+    pub(in crate::ssh) lending: Lending,
     /// Nothing but large files has been sent: another connection can send the rest.
     pub(in crate::ssh) sending: bool,
 }
@@ -68,6 +68,8 @@ impl<'a> Listener<'a> {
                 self.sending = large;
                 None
             }
+            // Taken out before.
+            Event::Ask(..) => None,
             Event::Answer { result, inventory } => {
                 self.restore(inventory);
                 Some(result)
@@ -92,12 +94,17 @@ pub(in crate::ssh) struct Line {
     /// The longest event among those.
     longest: usize,
     seat: Option<Seat>,
+    answering: Answering,
 }
 
 impl Line {
-    pub(super) fn new(socket: std::os::unix::net::UnixStream, seat: Seat) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: std::os::unix::net::UnixStream,
+        seat: Seat,
+        answering: Answering,
+    ) -> io::Result<Self> {
         let socket = Some(UnixStream::from_std(socket)?);
-        Ok(Self { socket, inbox: Inbox::default(), owed: 0, longest: 0, seat: Some(seat) })
+        Ok(Self { socket, inbox: Inbox::default(), owed: 0, longest: 0, seat: Some(seat), answering })
     }
 
     /// The process that serves it.
@@ -150,7 +157,7 @@ impl Line {
     ) -> Result<Answer, SshErrorKind> {
         let frame = frame(message, LONGEST_MESSAGE)
             .map_err(|detail| SshErrorKind::Invalid { what: "request".into(), detail })?;
-        let Self { socket, inbox, owed, longest: most, .. } = self;
+        let Self { socket, inbox, owed, longest: most, answering, .. } = self;
         // Taken out while something is on its way: a frame that was cut off by our caller's going away ends the line.
         let Some(open) = socket.take() else { return Err(closed(step)) };
         let sent = send(&open, &frame).await;
@@ -161,7 +168,10 @@ impl Line {
         }
         let open = socket.insert(open);
         let heard = match sent {
-            Ok(()) => listen(open, inbox, owed, *most, stop, &mut listener).await,
+            Ok(()) => {
+                let inward = Inward { inbox, owed, longest: *most, answering };
+                listen(open, inward, stop, &mut listener).await
+            }
             // What it said before it went is not about this operation.
             Err(_) => Err(Unheard::Closed),
         };
@@ -180,51 +190,79 @@ impl Line {
         }
     }
 
+    /// The worker answered something else than was asked.
+    pub(in crate::ssh) async fn distrust(&mut self) -> SshErrorKind {
+        self.socket = None;
+        self.lost(Unheard::Malformed("an answer to something else".to_owned()), Step::Output).await
+    }
+
     /// Why the line is gone.
     async fn lost(&self, problem: Unheard, step: Step) -> SshErrorKind {
-        let detail = match problem {
-            Unheard::Malformed(problem) => {
-                format!("what the process that serves it sends makes no sense ({problem})")
-            }
-            Unheard::Closed => {
-                if let Some(seat) = &self.seat
-                    && let Some(death) = seat.process.death().await
-                {
-                    let Death { how, connections } = &*death;
-                    return SshErrorKind::WorkerEnded {
-                        how: how.clone(),
-                        others: connections.saturating_sub(1),
-                    };
-                }
-                "the process that serves it closed it".to_owned()
-            }
-        };
-        SshErrorKind::ConnectionLost { step, detail }
+        let Some(seat) = &self.seat else { return closed(step) };
+        if let Unheard::Malformed(problem) = problem {
+            seat.process.condemn(&problem);
+        }
+        if let Some(death) = seat.process.death().await {
+            let Death { how, connections } = &*death;
+            SshErrorKind::WorkerEnded { how: how.clone(), others: connections.saturating_sub(1) }
+        } else {
+            let detail = "the process that serves it closed it".to_owned();
+            SshErrorKind::ConnectionLost { step, detail }
+        }
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let (Some(socket), seat) = (self.socket.take(), self.seat.take()) else { return };
+        let (Some(socket), Some(seat)) = (self.socket.take(), self.seat.take()) else { return };
         // It fits unless the worker has stopped reading; the end of the stream says the same a little later.
-        if let Ok(frame) = frame(&Message::Close, LONGEST_MESSAGE) {
-            let _ = socket.try_write(&frame);
+        if !tell(&socket, &Message::Close) {
+            let _ = rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Write);
         }
-        let _ = rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Write);
         // The place is free when the connection is closed, which may take a stop of what runs.
         if let Ok(runtime) = Handle::try_current() {
+            let (inbox, answering) = (std::mem::take(&mut self.inbox), self.answering.clone());
+            let longest = self.longest.max(LONGEST_EVENT);
             runtime.spawn(async move {
-                let mut bytes = [0; THROWN_AWAY];
-                while socket.readable().await.is_ok() {
-                    match socket.try_read(&mut bytes) {
-                        Ok(0) => break,
-                        Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
-                        _ => {}
-                    }
+                if let Err(problem) = see_off(&socket, inbox, longest, &answering).await {
+                    seat.process.condemn(&problem);
                 }
-                drop(seat);
             });
         }
+    }
+}
+
+/// Throws away what a connection that is to be closed still says. A stop may need the run's answers.
+async fn see_off(
+    socket: &UnixStream,
+    mut inbox: Inbox,
+    longest: usize,
+    answering: &Answering,
+) -> Result<(), String> {
+    let mut answers = Answers::default();
+    loop {
+        while let Some(frame) = inbox.next(longest)? {
+            if let Frame::Event(event) = frame
+                && let Event::Ask(number, question) = *event
+            {
+                answers.take(answering, number, question, None)?;
+            }
+        }
+        let goes_on = tokio::select! {
+            ready = socket.readable() => is_open(ready.and_then(|()| socket.try_read_buf(inbox.room()))),
+            given = answers.next() => give(socket, given).is_ok(),
+        };
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether more may come after this reading.
+fn is_open(read: io::Result<usize>) -> bool {
+    match read {
+        Ok(length) => length > 0,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
 
@@ -270,29 +308,45 @@ async fn send(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// What comes over a line, and what is told to it.
+struct Inward<'a> {
+    inbox: &'a mut Inbox,
+    owed: &'a mut usize,
+    longest: usize,
+    answering: &'a Answering,
+}
+
 /// Takes what comes until the answer to the last request is there.
 async fn listen(
     socket: &UnixStream,
-    inbox: &mut Inbox,
-    owed: &mut usize,
-    longest: usize,
+    inward: Inward<'_>,
     (stop, mut level): (&StopToken, StopLevel),
     listener: &mut Listener<'_>,
 ) -> Result<Result<Answer, SshErrorKind>, Unheard> {
+    let Inward { inbox, owed, longest, answering } = inward;
     let mut presence = Presence { socket, answered: false };
+    let mut answers = Answers::default();
     loop {
         while let Some(frame) = inbox.next(longest).map_err(Unheard::Malformed)? {
-            match frame {
-                // Of an operation that was given up.
-                Frame::Output(_) if *owed > 1 => {}
-                Frame::Output(bytes) => listener.output(bytes),
-                Frame::Event(event) if *owed > 1 => {
-                    if matches!(*event, Event::Answer { .. }) {
-                        *owed -= 1;
-                    }
+            // Of an operation that was given up.
+            let old = *owed > 1;
+            let event = match frame {
+                Frame::Output(_) if old => continue,
+                Frame::Output(bytes) => {
+                    listener.output(bytes);
+                    continue;
                 }
-                Frame::Event(event) => {
-                    if let Some(answer) = listener.event(*event) {
+                Frame::Event(event) => *event,
+            };
+            match event {
+                Event::Ask(number, question) => {
+                    let lending = (!old).then_some(&listener.lending);
+                    answers.take(answering, number, question, lending).map_err(Unheard::Malformed)?;
+                }
+                Event::Answer { .. } if old => *owed -= 1,
+                _ if old => {}
+                event => {
+                    if let Some(answer) = listener.event(event) {
                         *owed = 0;
                         presence.answered = true;
                         return Ok(answer);
@@ -302,16 +356,18 @@ async fn listen(
         }
         tokio::select! {
             ready = socket.readable() => {
-                let read = ready.and_then(|()| socket.try_read_buf(inbox.room()));
-                match read {
-                    Ok(0) => return Err(Unheard::Closed),
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(Unheard::Closed),
-                    _ => {}
+                if !is_open(ready.and_then(|()| socket.try_read_buf(inbox.room()))) {
+                    return Err(Unheard::Closed);
                 }
             }
             () = stop.above(level) => {
                 level = stop.level();
                 if !tell(socket, &Message::Level(level)) {
+                    return Err(Unheard::Closed);
+                }
+            }
+            given = answers.next() => {
+                if give(socket, given).is_err() {
                     return Err(Unheard::Closed);
                 }
             }

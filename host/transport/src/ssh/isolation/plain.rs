@@ -105,26 +105,6 @@ pub(crate) mod path {
     }
 }
 
-/// `PathBuf` of a file that the other process is to open. What `/proc/self` is for this one, such as a directory by its
-/// descriptor, it finds under this one's number.
-pub(crate) mod own_path {
-    use super::{Deserializer, PathBuf, Serializer, path};
-
-    pub(crate) fn serialize<S: Serializer>(own: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
-        match own.strip_prefix("/proc/self") {
-            Ok(rest) => {
-                let process = PathBuf::from(format!("/proc/{}", std::process::id()));
-                path::serialize(&process.join(rest), serializer)
-            }
-            Err(_) => path::serialize(own, serializer),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        path::deserialize(deserializer)
-    }
-}
-
 /// `io::Error`: its number, or its text where it has none.
 pub(crate) mod io_error {
     use std::io;
@@ -257,6 +237,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
     use crate::ssh::become_user::{Account, Method};
+    use crate::ssh::credential::{Credential, Key};
     use crate::ssh::rules::{HostPatterns, HostRule, JumpHost};
     use crate::ssh::settings::{SshAuth, SshSettings, SshTarget};
 
@@ -277,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_with_jump_hosts_secrets_and_odd_paths_arrive_as_they_are() {
+    fn settings_arrive_without_a_way_to_log_in_anywhere() {
         let jump = JumpHost { target: target(), logins_per_second: Some(0.5) };
         let rule = HostRule {
             jumps: Some(vec![std::sync::Arc::new(jump)]),
@@ -285,24 +266,26 @@ mod tests {
         };
         let settings = SshSettings { rules: vec![rule], ..SshSettings::new("/kh".into()) };
         let arrived = there_and_back(&settings);
-        assert_eq!(format!("{arrived:?}"), format!("{settings:?}"));
-        let auth = &arrived.rules[0].jumps.as_ref().unwrap()[0].target.auth;
-        let SshAuth::Password(password) = &auth[0] else { panic!("{auth:?}") };
-        assert_eq!(password.expose(), "hunter2");
-        let SshAuth::KeyFile { passphrase: Some(passphrase), .. } = &auth[1] else { panic!("{auth:?}") };
-        assert_eq!(passphrase.expose(), "words");
+        let jump = &arrived.rules[0].jumps.as_ref().unwrap()[0];
+        assert_eq!((jump.target.to_string().as_str(), jump.logins_per_second), ("u@h:22", Some(0.5)));
+        assert!(jump.target.auth.is_empty());
+        let bytes = frame(&settings, 1 << 20).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"hunter2"));
     }
 
     #[test]
-    fn a_file_by_its_descriptor_is_found_by_the_other_process() {
-        let source = |path: &str| crate::UploadSource::File(path.into());
-        let arrived = |path| match there_and_back(&source(path)) {
-            crate::UploadSource::File(path) => path,
-            crate::UploadSource::Bytes(_) => panic!("no file"),
+    fn ways_to_log_in_arrive_with_secrets_and_odd_paths() {
+        let arrived: Vec<Credential> = there_and_back(&Credential::gather(&target().auth));
+        let [
+            Credential::Password(password),
+            Credential::Key { path, key: Key::Unreadable(_), passphrase: Some(passphrase) },
+            Credential::Agent,
+        ] = &arrived[..]
+        else {
+            panic!("{arrived:?}")
         };
-        let process = PathBuf::from(format!("/proc/{}/fd/7/x", std::process::id()));
-        assert_eq!(arrived("/proc/self/fd/7/x"), process);
-        assert_eq!(arrived("/proc/selfish/x"), PathBuf::from("/proc/selfish/x"));
+        assert_eq!((password.expose(), passphrase.expose()), ("hunter2", "words"));
+        assert_eq!(path.as_os_str().as_bytes(), b"/k\xff");
     }
 
     #[test]
@@ -310,7 +293,7 @@ mod tests {
         let password = Some(Secret::new("hunter2".to_owned()));
         let account = Account { user: "u".to_owned(), method: Method::Su, password };
         assert!(serde_json::to_string(&account).is_err());
-        assert!(serde_json::to_string(&target()).is_err());
+        assert!(serde_json::to_string(&Credential::gather(&target().auth)).is_err());
         assert_eq!(there_and_back(&account).password.unwrap().expose(), "hunter2");
     }
 

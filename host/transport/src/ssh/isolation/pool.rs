@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
+use super::answering::Answering;
 use super::line::Line;
 use super::process::{Place, Process};
 use crate::ssh::error::SshErrorKind;
@@ -87,7 +88,8 @@ impl Pool {
             tries -= 1;
             let seat = self.seat(target, jumps, shaper, &slot).await?;
             let process = Arc::clone(&seat.process);
-            let error = match Self::place(seat) {
+            let answering = Answering::new(Arc::clone(&self.settings), target);
+            let error = match Self::place(seat, answering) {
                 Ok(mut line) => {
                     line.connect(target, self.settings.connect_timeout).await?;
                     return Ok(line);
@@ -112,12 +114,12 @@ impl Pool {
         }
     }
 
-    fn place(seat: Seat) -> std::io::Result<Line> {
+    fn place(seat: Seat, answering: Answering) -> std::io::Result<Line> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         seat.process.hand(&theirs)?;
-        Line::new(ours, seat)
+        Line::new(ours, seat, answering)
     }
 
     async fn seat(

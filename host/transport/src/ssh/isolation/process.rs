@@ -24,36 +24,15 @@ use crate::ssh::settings::SshSettings;
 
 /// This program, whichever file it was started from, also after that file was replaced.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// What a worker gets of the environment: where the agent and the keys are, how names are looked up and OpenSSL is
-/// set up, and how texts and times are written.
-const ENVIRONMENT: [&str; 20] = [
-    "SSH_AUTH_SOCK",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "LC_MESSAGES",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "OPENSSL_CONF",
-    "OPENSSL_MODULES",
-    "HOSTALIASES",
-    "LOCALDOMAIN",
-    "RES_OPTIONS",
-    "MALLOC_ARENA_MAX",
-    "RUST_BACKTRACE",
-    "LLVM_PROFILE_FILE",
-];
+/// What a worker gets of the environment: where the agent is, and how the libraries are found and set up.
+const ENVIRONMENT: [&str; 5] =
+    ["SSH_AUTH_SOCK", "LD_LIBRARY_PATH", "OPENSSL_CONF", "OPENSSL_MODULES", "MALLOC_ARENA_MAX"];
 /// The end of a connection is seen before that of its process; how long the second is waited for.
 const REAPED_WITHIN: Duration = Duration::from_secs(2);
 /// Of a line that a worker writes.
 const LONGEST_LINE: usize = 4096;
 
-/// What is started to hold connections: a program that calls [`super::serve`] when its first argument is
+/// What is started to hold connections: a program that becomes a [`super::ConnectionWorker`] when its first argument is
 /// [`WORKER_ARGUMENT`].
 #[derive(Debug, Clone)]
 pub struct WorkerProgram {
@@ -90,6 +69,8 @@ pub(super) struct Process {
     /// How many connections are in it, by target.
     seats: Mutex<HashMap<String, usize>>,
     ended: watch::Receiver<Option<Arc<Death>>>,
+    /// Why it is not believed any more.
+    condemned: watch::Sender<Option<String>>,
 }
 
 /// The end of a worker.
@@ -131,11 +112,12 @@ impl Process {
             tokio::spawn(pass_on(said, id));
         }
         let (tell, ended) = watch::channel(None);
-        let process = Arc::new(Self { id, place, control, seats: Mutex::default(), ended });
+        let (condemned, verdict) = watch::channel(None);
+        let process = Arc::new(Self { id, place, control, seats: Mutex::default(), ended, condemned });
         living.send_modify(|living| *living += 1);
         let (weak, living) = (Arc::downgrade(&process), living.clone());
         tokio::spawn(async move {
-            reap(child, weak, pool, tell).await;
+            reap(child, verdict, weak, pool, tell).await;
             living.send_modify(|living| *living = living.saturating_sub(1));
         });
         handing::send_settings(&process.control, settings).map_err(|error| failed(&error))?;
@@ -182,6 +164,17 @@ impl Process {
         told.ok()?.ok()?.clone()
     }
 
+    /// Ends it: what it sent is nothing that ours sends, so something else is in it, and nothing that it says counts.
+    pub(super) fn condemn(&self, problem: &str) {
+        self.condemned.send_if_modified(|condemned| {
+            let first = condemned.is_none();
+            if first {
+                *condemned = Some(format!("was killed, because what it sent makes no sense ({problem})"));
+            }
+            first
+        });
+    }
+
     fn seats(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,14 +189,22 @@ impl Drop for Process {
 /// Waits for the end of a worker. Those whose connections were in it are suspects before they hear of it.
 async fn reap(
     mut child: Child,
+    mut verdict: watch::Receiver<Option<String>>,
     process: Weak<Process>,
     pool: Weak<Pool>,
     tell: watch::Sender<Option<Arc<Death>>>,
 ) {
     let id = child.id().unwrap_or_default();
-    let how = match child.wait().await {
-        Ok(status) => words(status),
-        Err(error) => format!("can not be waited for ({error})"),
+    let condemned = async { verdict.wait_for(Option::is_some).await.is_ok() };
+    let ended = tokio::select! {
+        ended = child.wait() => ended,
+        true = condemned => child.kill().await.and(child.wait().await),
+    };
+    let why = verdict.borrow().clone();
+    let how = match (why, ended) {
+        (Some(why), Ok(_)) => why,
+        (None, Ok(status)) => words(status),
+        (_, Err(error)) => format!("can not be waited for ({error})"),
     };
     // Nobody held it any more: it has finished.
     let Some(process) = process.upgrade() else { return };

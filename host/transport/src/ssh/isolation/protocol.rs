@@ -3,7 +3,11 @@
 //! A frame is its length (`u32`, little endian), one byte that says what it is, and that many bytes. Towards the worker all are
 //! [`Message`]s; back come pieces of output as they are, and [`Event`]s. Both sides are the same program: there are no
 //! versions.
+//!
+//! A worker opens no file, looks up no name and knows no login: it asks for each when it needs it ([`Question`]). A file comes
+//! as a descriptor beside the [`Reply`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,13 +16,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::plain;
-use crate::entry::UploadEntry;
+use crate::entry::{FileFact, UploadEntry};
 use crate::exit::StopOutcome;
 use crate::ssh::become_user::Account;
+use crate::ssh::credential::Credential;
 use crate::ssh::error::SshErrorKind;
 use crate::ssh::exec::{ExecRequest, RemoteEnd};
 use crate::ssh::files::RemoteDir;
-use crate::ssh::inventory::{KnownFile, State};
+use crate::ssh::inventory::State;
+use crate::ssh::known_hosts::{HostKey, KnownHost, Verdict};
 use crate::ssh::remote::RemotePid;
 use crate::ssh::settings::SshTarget;
 use crate::ssh::task::{RemoteTask, TaskEnd};
@@ -49,6 +55,8 @@ pub(in crate::ssh) enum Message {
     Level(StopLevel),
     /// Nobody waits for the operation that was asked last.
     Abandon,
+    /// The answer to the question of that number.
+    Reply(u32, Box<Reply>),
     /// The connection is not needed any more. An end without it is the end of the run's process.
     Close,
 }
@@ -57,26 +65,46 @@ pub(in crate::ssh) enum Message {
 #[derive(Serialize, Deserialize)]
 pub(in crate::ssh) enum Operation {
     Exec(ExecRequest),
-    Run { task: Box<RemoteTask>, known: Vec<KnownFile> },
+    /// With what is known of the files among its entries, in their order.
+    Run {
+        task: Box<RemoteTask>,
+        files: Vec<Option<FileFact>>,
+    },
     Attach(Box<RemoteTask>),
-    StopGroup { pid: RemotePid, account: Option<Account> },
+    StopGroup {
+        pid: RemotePid,
+        account: Option<Account>,
+    },
     MakeDir(RemoteDir),
-    RemoveDir { dir: RemoteDir, accounts: Vec<Account> },
-    Upload { entries: Vec<UploadEntry>, dir: String },
+    RemoveDir {
+        dir: RemoteDir,
+        accounts: Vec<Account>,
+    },
+    Upload {
+        entries: Vec<UploadEntry>,
+        files: Vec<Option<FileFact>>,
+        dir: String,
+    },
+    /// What has arrived of it is file 0.
     Download(Download),
-    Read { remote: String, max_bytes: u64 },
-    OpenTerminal { columns: u16, rows: u16 },
+    Read {
+        remote: String,
+        max_bytes: u64,
+    },
+    OpenTerminal {
+        columns: u16,
+        rows: u16,
+    },
     Type(#[serde(with = "plain::wiped_bytes")] Zeroizing<Vec<u8>>),
-    Receive { timeout: Duration },
+    Receive {
+        timeout: Duration,
+    },
 }
 
 /// A file to fetch.
 #[derive(Serialize, Deserialize)]
 pub(in crate::ssh) struct Download {
     pub(in crate::ssh) remote: String,
-    /// What has arrived of it, under its temporary name.
-    #[serde(with = "plain::own_path")]
-    pub(in crate::ssh) part: PathBuf,
     /// The name it is to have, for errors.
     #[serde(with = "plain::path")]
     pub(in crate::ssh) local: PathBuf,
@@ -104,12 +132,46 @@ pub(in crate::ssh) enum Event {
     Started(RemotePid),
     /// Large files are being sent, and nothing else yet; or no longer.
     Sending(bool),
+    /// Something is needed; the number is that of the reply.
+    Ask(u32, Question),
     /// The end of what was asked first of all that was not answered yet.
     Answer {
         result: Result<Answer, SshErrorKind>,
         /// What stands on the target now, where that has changed.
         inventory: Option<Box<State>>,
     },
+}
+
+/// What a worker needs of the run. Hosts are counted from 0, the first jump host, to the target.
+#[derive(Serialize, Deserialize)]
+pub(in crate::ssh) enum Question {
+    /// The addresses of the first host on the way.
+    Addresses,
+    /// How to know a host and how to log in to it.
+    Host(u32),
+    /// A host's key is to be recorded on first use.
+    Record { host: u32, key: HostKey },
+    /// A file of the operation under way is to be opened.
+    Open(u32),
+}
+
+/// What the run says to that.
+#[derive(Serialize, Deserialize)]
+pub(in crate::ssh) enum Reply {
+    Addresses(Vec<SocketAddr>),
+    Host(HostInfo),
+    Recorded(Verdict),
+    /// A descriptor comes with it.
+    Opened,
+    Refused(SshErrorKind),
+}
+
+/// How to know a host and how to log in to it.
+#[derive(Serialize, Deserialize)]
+pub(in crate::ssh) struct HostInfo {
+    /// What the known-hosts file says.
+    pub(in crate::ssh) known: KnownHost,
+    pub(in crate::ssh) credentials: Vec<Credential>,
 }
 
 /// What came of it.

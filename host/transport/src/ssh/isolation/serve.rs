@@ -21,6 +21,9 @@ pub enum WorkerError {
     /// The system refuses what it needs.
     #[error("an SSH process can not work: {0}")]
     System(#[from] io::Error),
+    /// The system can confine it, and refuses.
+    #[error("an SSH process can not be confined: {0}")]
+    Confinement(#[from] autoexec_confine::ConfineError),
 }
 
 /// Held by whatever keeps a worker that was told to finish from ending.
@@ -29,26 +32,47 @@ pub(in crate::ssh) struct Alive {
     _held: mpsc::Sender<()>,
 }
 
-/// Holds the connections of the run that has started this process, until it has no use for it any more or is gone. To be
-/// called before anything is opened and any thread is started: descriptors that came along are closed.
-///
-/// A run that says that it has finished is served to the end of its last connection. When it ends without a word,
-/// this returns at once, and the process has to end: as with the run itself, its connections break.
-///
-/// # Errors
-/// Why it can not work.
-pub fn serve() -> Result<(), WorkerError> {
-    let control = io::stdin().as_fd().try_clone_to_owned()?;
-    let control = UnixStream::from(control);
-    control.peer_addr().map_err(WorkerError::NotStartedByUs)?;
-    restrict(&control)?;
-    let settings = receive_settings(&control).map_err(WorkerError::NotStartedByUs)?;
-    control.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(work(control, Dialer::new(settings)));
-    // A name server that does not answer must not keep it.
-    runtime.shutdown_background();
-    Ok(served?)
+/// A process that can hold connections for the run that has started it, and can do little else.
+#[derive(Debug)]
+pub struct ConnectionWorker {
+    control: UnixStream,
+}
+
+impl ConnectionWorker {
+    /// Turns this process into one, before it has heard anything of the run. To be called before anything is opened and any
+    /// thread is started: descriptors that came along are closed. Afterwards it has one socket, no files and no privileges, as
+    /// far as the kernel can see to that (`docs/ssh.md`).
+    ///
+    /// # Errors
+    /// Why it can not work.
+    pub fn confined() -> Result<Self, WorkerError> {
+        let control = io::stdin().as_fd().try_clone_to_owned()?;
+        let control = UnixStream::from(control);
+        control.peer_addr().map_err(WorkerError::NotStartedByUs)?;
+        restrict(&control)?;
+        // The libraries read their configuration now, or never.
+        drop(ssh2::Session::new().map_err(|error| WorkerError::System(io::Error::other(error.to_string())))?);
+        autoexec_confine::confine_to_open_files()?;
+        Ok(Self { control })
+    }
+
+    /// Holds the run's connections, until it has no use for this process any more or is gone.
+    ///
+    /// A run that says that it has finished is served to the end of its last connection. When it ends without a word,
+    /// this returns at once, and the process has to end: as with the run itself, its connections break.
+    ///
+    /// # Errors
+    /// Why it can not work.
+    pub fn serve(self) -> Result<(), WorkerError> {
+        let Self { control } = self;
+        let settings = receive_settings(&control).map_err(WorkerError::NotStartedByUs)?;
+        control.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let served = runtime.block_on(work(control, Dialer::new(settings)));
+        // Nothing that is still under way must keep it.
+        runtime.shutdown_background();
+        Ok(served?)
+    }
 }
 
 /// Nothing but the socket, no more privileges, no memory on the disk.

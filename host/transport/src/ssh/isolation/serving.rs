@@ -1,14 +1,20 @@
 //! One connection in a worker: what is asked goes to its thread, which answers.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::io::Interest;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use super::asking::Asking;
 use super::outlet::{Chunks, Outlet};
+use super::passing::receive;
 use super::protocol::{
     Answer, Event, HEADER, LONGEST_EVENT, LONGEST_MESSAGE, Message, Operation, RECORD, parse_header, record,
 };
@@ -70,13 +76,16 @@ impl Serving {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(tokio::net::UnixStream::from_std(socket)?);
         let outlet = Arc::new(Outlet::new(Arc::clone(&socket)));
-        let Some(Message::Connect(target)) = next(&socket).await? else { return Ok(()) };
+        let asking = Arc::new(Asking::new(Arc::clone(&outlet)));
+        let mut messages = Messages::of(socket, Arc::clone(&asking));
+        let Some(Message::Connect(target)) = messages.next().await? else { return Ok(()) };
+        let hop = dialer.hop(target, Arc::clone(&asking));
         let connected = tokio::select! {
-            connected = dialer.connect(&target, &alive) => connected,
+            connected = dialer.connect(&hop, &alive) => connected,
             // Nothing is said meanwhile but that it is not wanted any more.
-            _ = next(&socket) => return Ok(()),
+            _ = messages.next() => return Ok(()),
         };
-        drop(target);
+        drop(hop);
         let thread = match connected {
             Ok(thread) => thread,
             Err(kind) => {
@@ -88,16 +97,17 @@ impl Serving {
         let terminal = Terminal::default();
         let mut ending = Ending::default();
         loop {
-            match next(&socket).await {
+            match messages.next().await {
                 Ok(Some(Message::Do(operation, level))) => {
                     ending = Ending::default();
                     ending.stop.raise(level);
                     let cancel = Cancel::new(ending.stop.token(), Arc::clone(&ending.abandoned));
-                    let (outlet, terminal) = (Arc::clone(&outlet), terminal.clone());
+                    let (outlet, asking, terminal) =
+                        (Arc::clone(&outlet), Arc::clone(&asking), terminal.clone());
                     let taken = thread.post(move |worker| {
                         let _shut = ShutAtEnd(Arc::clone(&outlet));
                         let (terminal, cancel, outlet) = (&terminal, &cancel, &*outlet);
-                        Desk { worker, terminal, cancel, outlet }.perform(operation);
+                        Desk { worker, terminal, cancel, outlet, asking: &asking }.perform(operation);
                     });
                     if !taken {
                         break;
@@ -109,9 +119,11 @@ impl Serving {
                 }
                 Ok(Some(Message::Abandon)) => {
                     ending.abandoned.store(true, Ordering::Release);
+                    asking.give_up();
                     thread.ring();
                 }
-                Ok(Some(Message::Close | Message::Connect(_))) | Err(_) => break,
+                // Replies are taken out before.
+                Ok(Some(Message::Close | Message::Connect(_) | Message::Reply(..))) | Err(_) => break,
                 Ok(None) => {
                     // If the run is gone this process ends now, as the run has: what it started goes on.
                     tokio::time::sleep(RUN_GONE).await;
@@ -120,8 +132,59 @@ impl Serving {
             }
         }
         ending.abandoned.store(true, Ordering::Release);
-        thread.post(move |worker| terminal.close(worker));
+        asking.give_up();
+        // A stop of what runs may still have questions.
+        let (over, ended) = oneshot::channel::<()>();
+        thread.post(move |worker| {
+            terminal.close(worker);
+            drop(over);
+        });
+        drop(thread);
+        let _ = ended.await;
         Ok(())
+    }
+}
+
+/// What the run says, read at all times, so that the run never has to wait. Replies go to who asked.
+struct Messages {
+    queue: mpsc::UnboundedReceiver<io::Result<Message>>,
+    reading: JoinHandle<()>,
+    asking: Arc<Asking>,
+}
+
+impl Messages {
+    fn of(socket: Arc<tokio::net::UnixStream>, asking: Arc<Asking>) -> Self {
+        let (sender, queue) = mpsc::unbounded_channel();
+        let replies = Arc::clone(&asking);
+        let reading = tokio::spawn(async move {
+            loop {
+                let mut file = None;
+                match next(&socket, &mut file).await {
+                    Ok(Some(Message::Reply(number, reply))) => replies.replied(number, *reply, file),
+                    Ok(Some(message)) => drop(sender.send(Ok(message))),
+                    end => {
+                        replies.close();
+                        if let Err(error) = end {
+                            let _ = sender.send(Err(error));
+                        }
+                        return;
+                    }
+                }
+            }
+        });
+        Self { queue, reading, asking }
+    }
+
+    /// The next one; none at the end of the stream.
+    async fn next(&mut self) -> io::Result<Option<Message>> {
+        self.queue.recv().await.transpose()
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.reading.abort();
+        self.asking.close();
     }
 }
 
@@ -129,10 +192,10 @@ fn answer(result: Result<Answer, SshErrorKind>) -> Event {
     Event::Answer { result, inventory: None }
 }
 
-/// The next message; none at the end of the stream.
-async fn next(socket: &tokio::net::UnixStream) -> io::Result<Option<Message>> {
+/// The next message, and the descriptor that came with it; none at the end of the stream.
+async fn next(socket: &tokio::net::UnixStream, file: &mut Option<OwnedFd>) -> io::Result<Option<Message>> {
     let mut header = [0; HEADER];
-    if !fill(socket, &mut header).await? {
+    if !fill(socket, &mut header, file).await? {
         return Ok(None);
     }
     let (length, kind) = parse_header(header);
@@ -140,22 +203,25 @@ async fn next(socket: &tokio::net::UnixStream) -> io::Result<Option<Message>> {
         return Err(io::Error::other("a message of another kind or size"));
     }
     let mut bytes = Zeroizing::new(vec![0; length]);
-    if !fill(socket, &mut bytes).await? {
+    if !fill(socket, &mut bytes, file).await? {
         return Ok(None);
     }
     record(&bytes).map(Some).map_err(io::Error::other)
 }
 
 /// False when the stream ends before.
-async fn fill(socket: &tokio::net::UnixStream, mut bytes: &mut [u8]) -> io::Result<bool> {
+async fn fill(
+    socket: &tokio::net::UnixStream,
+    mut bytes: &mut [u8],
+    file: &mut Option<OwnedFd>,
+) -> io::Result<bool> {
     while !bytes.is_empty() {
-        socket.readable().await?;
-        match socket.try_read(bytes) {
-            Ok(0) => return Ok(false),
-            Ok(read) => bytes = bytes.get_mut(read..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        let (length, came) = socket.async_io(Interest::READABLE, || receive(socket, bytes)).await?;
+        if length == 0 {
+            return Ok(false);
         }
+        bytes = bytes.get_mut(length..).unwrap_or_default();
+        *file = file.take().or(came);
     }
     Ok(true)
 }
@@ -166,6 +232,7 @@ struct Desk<'a> {
     terminal: &'a Terminal,
     cancel: &'a Cancel,
     outlet: &'a Outlet,
+    asking: &'a Arc<Asking>,
 }
 
 impl Desk<'_> {
@@ -182,7 +249,7 @@ impl Desk<'_> {
         operation: Operation,
         changed: &mut Option<Box<State>>,
     ) -> Result<Answer, SshErrorKind> {
-        let Self { worker, terminal, cancel, outlet } = *self;
+        let Self { worker, terminal, cancel, outlet, asking } = *self;
         let settings = &worker.settings;
         let chunks = Chunks::new(outlet, cancel, &worker.wake);
         let done = |()| Answer::Done;
@@ -191,12 +258,11 @@ impl Desk<'_> {
                 let (write, read) = (settings.write_timeout, settings.read_timeout);
                 exec(&worker.link, &request, &chunks, cancel, write, read).map(Answer::Ended)
             }
-            Operation::Run { mut task, known } => {
-                worker.digests().learn(known);
+            Operation::Run { mut task, files } => {
                 let mut before = None;
-                if let Some(inventory) = task.setup.as_mut().and_then(|setup| setup.inventory.as_mut()) {
-                    inventory.with(worker.digests());
-                    before = Some((inventory.clone(), inventory.state()));
+                if let Some(setup) = &mut task.setup {
+                    asking.lend(&mut setup.entries, &files);
+                    before = setup.inventory.clone().map(|inventory| (inventory.clone(), inventory.state()));
                 }
                 let end = remote::run(worker, &task, &chunks, cancel, outlet);
                 *changed = before.and_then(|(inventory, before)| {
@@ -220,8 +286,14 @@ impl Desk<'_> {
             Operation::RemoveDir { dir, accounts } => {
                 files::remove_dir(worker, &dir, &accounts, cancel).map(done)
             }
-            Operation::Upload { entries, dir } => upload::upload(worker, &entries, &dir, cancel).map(done),
-            Operation::Download(wanted) => files::download(worker, &wanted, cancel).map(Answer::Length),
+            Operation::Upload { mut entries, files, dir } => {
+                asking.lend(&mut entries, &files);
+                upload::upload(worker, &entries, &dir, cancel).map(done)
+            }
+            Operation::Download(wanted) => {
+                let part = asking.open_file(0)?;
+                files::download(worker, &wanted, part, cancel).map(Answer::Length)
+            }
             Operation::Read { remote, max_bytes } => {
                 files::read_file(worker, &remote, max_bytes, cancel).map(Answer::Content)
             }
