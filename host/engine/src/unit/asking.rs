@@ -17,7 +17,7 @@ impl Unit<'_> {
         self.teller.shared.settings.check
     }
 
-    /// An earlier process died while the operation ran, and its tool can be asked whether it took effect. `None` when it
+    /// An earlier run did not see how the operation ended, and its tool can be asked whether it took effect. `None` when it
     /// did not and may run.
     pub(super) async fn probe_tool(
         &mut self,
@@ -32,7 +32,7 @@ impl Unit<'_> {
             return Some(Done::Unknown);
         }
         self.info(&format!(
-            "An earlier process died while {} ran; its tool is asked whether it took effect.",
+            "An earlier run did not see how {} ended; its tool is asked whether it took effect.",
             operation.id
         ));
         let end = self.run_and_listen(operation, call, inputs, Purpose::Probe).await;

@@ -21,7 +21,7 @@ fn interrupted(state: &str) -> TestJob {
 }
 
 const ASKED: &str =
-    "An earlier process died while fixture/everything_1 ran; its tool is asked whether it took effect.";
+    "An earlier run did not see how fixture/everything_1 ended; its tool is asked whether it took effect.";
 
 #[test]
 fn a_step_that_took_effect_is_not_run_again_and_keeps_what_the_probe_put_out() {
