@@ -10,8 +10,10 @@ use ssh2::Channel;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::fault::Failure;
 use super::isolation::plain;
-use super::link::{Link, Meanwhile, Piece, SHARED_NAP, serve};
+use super::link::{CLOSE_LIMIT, Link, Meanwhile, Piece, SHARED_NAP, serve};
 use super::marker::{Filter, Part, Report, Token};
+use super::script;
+use super::wrapper::{self, Afterwards};
 use super::patience::{Cancel, Patience};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
@@ -50,6 +52,34 @@ pub(super) struct WantedFile {
     pub(super) complete: bool,
 }
 
+/// A shell that goes on after its line.
+struct Staying {
+    /// It had done another line before.
+    reused: bool,
+    /// Its process.
+    pid: Option<i32>,
+    /// What ends the line on each stream.
+    mark: Vec<u8>,
+    /// Which streams have ended so.
+    stdout: bool,
+    stderr: bool,
+}
+
+impl Staying {
+    fn is_over(&self) -> bool {
+        self.stdout && self.stderr
+    }
+
+    /// Looks for the end of the line on stderr, and takes it away.
+    fn look_at(&mut self, stderr: &mut Vec<u8>) {
+        let at = stderr.windows(self.mark.len()).position(|window| window == self.mark.as_slice());
+        if let Some(at) = at {
+            self.stderr = true;
+            stderr.truncate(at);
+        }
+    }
+}
+
 /// A started command.
 pub(super) struct Conversation {
     channel: Channel,
@@ -65,8 +95,11 @@ pub(super) struct Conversation {
     pub(super) last: Option<Report>,
     /// A wanted file: its announced length and its bytes, and whether it is complete.
     pub(super) file: Option<WantedFile>,
-    /// The peer has sent all its output.
+    /// All output is here.
     pub(super) ended: bool,
+    /// The peer has sent all that the channel will ever bring.
+    closed: bool,
+    staying: Option<Staying>,
     /// Stderr where it is not merged, shortened.
     pub(super) stderr: Vec<u8>,
     /// Bytes since they were last counted as progress.
@@ -84,7 +117,11 @@ impl Conversation {
         meanwhile: Meanwhile<'_>,
     ) -> Result<Self, SshErrorKind> {
         let channel = link.start(command, merged, patience, meanwhile)?;
-        Ok(Self {
+        Ok(Self::on(channel, filter, merged))
+    }
+
+    fn on(channel: Channel, filter: Option<Filter>, merged: bool) -> Self {
+        Self {
             channel,
             filter,
             merged,
@@ -94,9 +131,33 @@ impl Conversation {
             last: None,
             file: None,
             ended: false,
+            closed: false,
+            staying: None,
             stderr: Vec::new(),
             received: 0,
-        })
+        }
+    }
+
+    /// A shell for one line with this token: the one that stands by, or a new one.
+    pub(super) fn in_shell(
+        link: &Link,
+        token: &Token,
+        afterwards: Afterwards,
+        patience: &Patience<'_>,
+        meanwhile: Meanwhile<'_>,
+    ) -> Result<Self, SshErrorKind> {
+        let filter = Some(Filter::new(token));
+        let standby = link.standby();
+        let reused = standby.is_some();
+        let mut conversation = match standby {
+            Some(channel) => Self::on(channel, filter, false),
+            None => Self::start(link, wrapper::SHELL, filter, false, patience, meanwhile)?,
+        };
+        if afterwards == Afterwards::Stays {
+            let mark = token.rendered("over", 0);
+            conversation.staying = Some(Staying { reused, pid: None, mark, stdout: false, stderr: false });
+        }
+        Ok(conversation)
     }
 
     /// Takes what has arrived. True when something had.
@@ -107,10 +168,13 @@ impl Conversation {
         let mut moved = false;
         let received = &mut self.received;
         if !self.merged {
-            let stderr = &mut self.stderr;
+            let (stderr, staying) = (&mut self.stderr, &mut self.staying);
             let piece = link.read(&self.channel, ssh2::EXTENDED_DATA_STDERR, &mut |bytes| {
                 *received += bytes.len();
                 keep(stderr, bytes);
+                if let Some(staying) = staying {
+                    staying.look_at(stderr);
+                }
             })?;
             moved |= matches!(piece, Piece::Data);
         }
@@ -135,8 +199,9 @@ impl Conversation {
             Piece::Data => moved = true,
             Piece::Blocked => {}
             Piece::End if moved => {}
-            Piece::End => self.ended = true,
+            Piece::End => self.closed = true,
         }
+        self.ended = self.closed || self.staying.as_ref().is_some_and(Staying::is_over);
         Ok(moved)
     }
 
@@ -146,6 +211,16 @@ impl Conversation {
             Report::Group(group) if self.group.is_none() && group > 1 => self.group = Some(group),
             Report::Exit(code) if self.exit.is_none() => self.exit = Some((code, Instant::now())),
             Report::Signal(signal) if self.signal.is_none() => self.signal = Some(signal),
+            Report::Shell(pid) => {
+                if let Some(staying) = &mut self.staying {
+                    staying.pid = staying.pid.or(Some(pid));
+                }
+            }
+            Report::Over => {
+                if let Some(staying) = &mut self.staying {
+                    staying.stdout = true;
+                }
+            }
             // The first one says why, a later one only that it ended.
             _ if self.last.is_some_and(Report::is_refusal) => {}
             other => self.last = Some(other),
@@ -175,6 +250,16 @@ impl Conversation {
     pub(super) fn drained(&mut self, link: &Link) -> bool {
         while !self.ended && matches!(self.pump(link, &mut |_| {}), Ok(true)) {}
         self.is_over()
+    }
+
+    /// True when a shell that stood by had ended before it took the line: nothing of it was done.
+    pub(super) fn was_stale(&self) -> bool {
+        self.closed && !self.started() && self.staying.as_ref().is_some_and(|staying| staying.reused)
+    }
+
+    /// True when the shell goes on, so that the server has nothing to say about how it ended.
+    pub(super) fn shell_goes_on(&self) -> bool {
+        !self.closed && self.staying.is_some()
     }
 
     /// True once the script has reported its start.
@@ -285,10 +370,23 @@ impl Conversation {
             .map_err(|error| SshErrorKind::Channel { step: Step::Output, detail: error.to_string() })
     }
 
-    /// Gives the channel back.
+    /// Gives the channel back, to be used again where the shell in it goes on.
     pub(super) fn close(mut self, link: &Link) {
-        let command_ended = self.ended || self.exit.is_some();
-        link.close(&mut self.channel, command_ended);
+        let Some(staying) = &self.staying else {
+            let command_ended = self.ended || self.exit.is_some();
+            return link.close(&mut self.channel, command_ended);
+        };
+        let pid = staying.pid;
+        let waited = self.exit.map_or(Duration::ZERO, |(_, at)| at.elapsed());
+        let settled = self.is_over() && self.take_rest(link, CLOSE_LIMIT.saturating_sub(waited)).is_ok();
+        if settled && self.ended && !self.closed && !link.is_sending() {
+            return link.stand_by(self.channel);
+        }
+        link.close(&mut self.channel, self.closed);
+        // What was left behind holds the pipe of a shell that nobody waits for any more.
+        if let (true, false, Some(pid)) = (settled, self.ended, pid) {
+            script::end_shell(link, pid);
+        }
     }
 }
 

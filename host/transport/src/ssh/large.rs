@@ -9,10 +9,10 @@ use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
 use super::files::RemoteDir;
 use super::inventory::FileDigest;
-use super::marker::{Filter, Report, Token};
+use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::upload;
-use super::wrapper::{self, word};
+use super::wrapper::{self, Afterwards, word};
 use crate::entry::UploadEntry;
 use crate::stop::StopLevel;
 
@@ -53,7 +53,7 @@ fn line(
     let root = word(dir.path());
     let dest = word(&format!("./{}", entry.dest));
     let part = word(&format!("./{}.part-{}.", entry.dest, digest.get(..16).unwrap_or(digest)));
-    let mut line = wrapper::prelude(token);
+    let mut line = String::new();
     if make {
         line.push_str(&wrapper::make_root(&root));
     }
@@ -66,7 +66,7 @@ fn line(
         ("", "cat")
     };
     // What the script of a broken connection still writes goes to the old part: the new one is a copy.
-    let _ = writeln!(
+    let _ = write!(
         line,
         "umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}; {need}{parent}\
          n={part}{own}; : >\"$n\" || {{ ae_r failed \"$?\"; exit 1; }}; z=0; \
@@ -77,11 +77,11 @@ fn line(
          if [ \"$(($(wc -c <\"$n\")))\" != {length} ]; then ae_r failed {NOT_THE_SAME}; exit 1; fi; \
          if command -v sha256sum >/dev/null 2>&1; then case $(sha256sum <\"$n\") in {digest}*) ;; \
          *) rm -f \"$n\"; ae_r failed {NOT_THE_SAME}; exit 1 ;; esac; fi; \
-         chmod {mode:o} \"$n\" && mv -f \"$n\" {dest}; ae_r exit \"$?\"; exit 0",
+         chmod {mode:o} \"$n\" && mv -f \"$n\" {dest}; ae_r exit \"$?\"; ",
         own = token.text(),
         mode = entry.mode & 0o7777,
     );
-    wrapper::complete(&line)
+    wrapper::line(token, &line, Afterwards::Ends)
 }
 
 /// One try; the report of a target without `gzip` is a result.
@@ -98,8 +98,7 @@ fn attempt(
     let text = line(&token, dir, make, entry, &hex::encode(digest), content.length, gzip);
     let limit = worker.settings.write_timeout;
     let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-    let filter = Some(Filter::new(&token));
-    let mut conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, Afterwards::Ends, &patience, None)?;
     let result = conversation
         .send(link, text.as_bytes(), &mut patience, &mut |_| {})
         .and_then(|()| {

@@ -1,6 +1,6 @@
 //! One libssh2 session on one socket, driven without blocking from the thread that owns it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -30,7 +30,8 @@ use crate::stop::StopToken;
 /// How long a blocked step sleeps at most while another channel of the session has to be served as well: the blocked
 /// step may have taken that channel's packets off the socket, so that the socket would not wake us for them.
 pub(super) const SHARED_NAP: Duration = Duration::from_millis(20);
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// The most that the end of a channel is waited for.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// One piece of reading from a channel.
 pub(super) enum Piece {
@@ -101,6 +102,8 @@ pub(super) struct Link {
     keepalive: Option<Duration>,
     keepalive_due: Cell<Instant>,
     broken: Cell<bool>,
+    /// A shell that waits for a line.
+    standby: RefCell<Option<Channel>>,
 }
 
 impl Link {
@@ -137,7 +140,7 @@ impl Link {
             session.set_keepalive(false, u32::try_from(interval.as_secs()).unwrap_or(u32::MAX));
         }
         let keepalive_due = Cell::new(Instant::now() + keepalive.unwrap_or_default());
-        Ok(Self { session, socket, wake, keepalive, keepalive_due, broken: Cell::new(false) })
+        Ok(Self { session, socket, wake, keepalive, keepalive_due, broken: Cell::new(false), standby: RefCell::default() })
     }
 
     fn handshake(&mut self, patience: &Patience<'_>) -> Result<(), SshErrorKind> {
@@ -232,6 +235,39 @@ impl Link {
         fault
     }
 
+    /// Keeps a shell that waits for another line.
+    pub(super) fn stand_by(&self, shell: Channel) {
+        self.standby.replace(Some(shell));
+    }
+
+    /// The shell that was kept, unless it has ended since.
+    pub(super) fn standby(&self) -> Option<Channel> {
+        let mut shell = self.standby.take()?;
+        if matches!(self.read(&shell, 0, &mut |_| {}), Ok(Piece::Blocked)) {
+            return Some(shell);
+        }
+        self.close(&mut shell, true);
+        None
+    }
+
+    /// Opens a session channel. A shell that stands by is given up first: some servers allow one channel only.
+    pub(super) fn session_channel(
+        &self,
+        patience: &Patience<'_>,
+        meanwhile: Meanwhile<'_>,
+    ) -> Result<Channel, SshErrorKind> {
+        self.dismiss();
+        self.drive(patience, meanwhile, || self.session.channel_session())
+            .map_err(|failure| failure.during(patience.step))
+    }
+
+    /// Gives up the shell that stands by.
+    pub(super) fn dismiss(&self) {
+        if let Some(mut shell) = self.standby.take() {
+            self.close(&mut shell, true);
+        }
+    }
+
     /// Opens a channel and starts `command` in it.
     pub(super) fn start(
         &self,
@@ -247,11 +283,8 @@ impl Link {
                 detail: "an earlier operation lost it".to_owned(),
             });
         }
-        let mut channel = self
-            .drive(patience, meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut()), || {
-                self.session.channel_session()
-            })
-            .map_err(|failure| failure.during(step))?;
+        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
+        let mut channel = self.session_channel(patience, serve)?;
         let mode = if merge_stderr { ssh2::ExtendedData::Merge } else { ssh2::ExtendedData::Normal };
         let started = self
             .drive(patience, None, || channel.handle_extended_data(mode))

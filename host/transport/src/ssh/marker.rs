@@ -14,6 +14,8 @@ const MAX_NOISE: usize = 4096;
 pub(super) enum Report {
     /// The script runs; what follows is its output.
     Start,
+    /// The process that reads our lines, and goes on after this one.
+    Shell(i32),
     /// The process group of the command.
     Group(i32),
     /// The directory cannot be entered.
@@ -42,6 +44,8 @@ pub(super) enum Report {
     Lost,
     /// The exit code.
     Exit(i32),
+    /// Nothing more of this line is to come, and the shell waits for another.
+    Over,
 }
 
 impl Report {
@@ -58,6 +62,7 @@ impl Report {
         let number: i32 = number.parse().ok()?;
         match name {
             "start" => Some(Self::Start),
+            "shell" => Some(Self::Shell(number)),
             "group" => Some(Self::Group(number)),
             "nodir" => Some(Self::NoDirectory),
             "notar" => Some(Self::NoTar),
@@ -71,6 +76,7 @@ impl Report {
             "stale" => Some(Self::Stale),
             "nosums" => Some(Self::NoSums),
             "exit" => Some(Self::Exit(number)),
+            "over" => Some(Self::Over),
             _ => None,
         }
     }

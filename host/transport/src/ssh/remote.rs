@@ -13,12 +13,12 @@ use super::exec::{Conversation, RemoteEnd};
 use super::feed::Outcome;
 use super::inventory::{self, Plan};
 use super::large::{self, LARGE};
-use super::marker::{Filter, Report, Token};
+use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::stopping::stop_group;
 use super::task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd};
 use super::upload::{self, Cargo};
-use super::wrapper::{self, Packing, Wrapper};
+use super::wrapper::{self, Afterwards, Packing, Wrapper};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
 use crate::shell::is_variable_name;
@@ -157,8 +157,12 @@ fn try_plan(
         let end = running.finish();
         let refused = running.conversation.last;
         let begun = running.conversation.group.is_some();
+        let stale = running.conversation.was_stale();
         let found = running.conversation.file.take();
         running.close();
+        if stale {
+            continue;
+        }
         match (refused, &task.setup) {
             (Some(Report::Stale), _) => return Ok(Tried::Stale(found.unwrap_or_default().bytes)),
             (Some(Report::NoSums), _) => return Ok(Tried::NoSums),
@@ -189,7 +193,8 @@ pub(super) fn attach(
 ) -> Result<TaskEnd, SshErrorKind> {
     let token = Token::random()?;
     let line = wrapper::attach(&token, detached.dir(), detached.offset(), task.wanted.as_ref());
-    let mut running = Running::send(worker, task, &line, token, &Cargo::default(), sink, cancel, news)?;
+    let line = (line, Afterwards::Ends);
+    let mut running = Running::send(worker, task, line, token, &Cargo::default(), sink, cancel, news)?;
     let end = running.finish();
     running.close();
     end
@@ -226,7 +231,7 @@ impl<'a> Running<'a> {
         news: &'a dyn News,
     ) -> Result<Self, SshErrorKind> {
         let token = Token::random()?;
-        let line = Wrapper {
+        let wrapper = Wrapper {
             make,
             root: task.setup.as_ref().map_or("", |setup| setup.dir.path()),
             inline: cargo.inline(),
@@ -236,15 +241,15 @@ impl<'a> Running<'a> {
             command: Some(&task.command),
             detached: task.detached.as_ref().map(DetachedRun::dir),
             wanted: task.wanted.as_ref(),
-        }
-        .line(&token);
-        Self::send(worker, task, &line, token, cargo, sink, cancel, news)
+        };
+        let line = (wrapper.line(&token), wrapper.afterwards());
+        Self::send(worker, task, line, token, cargo, sink, cancel, news)
     }
 
     fn send(
         worker: &'a Worker,
         task: &'a RemoteTask,
-        line: &str,
+        (line, afterwards): (String, Afterwards),
         token: Token,
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
@@ -254,12 +259,12 @@ impl<'a> Running<'a> {
         let link = &worker.link;
         let limit = worker.settings.write_timeout;
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-        let filter = Some(Filter::new(&token));
-        let conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+        let conversation = Conversation::in_shell(link, &token, afterwards, &patience, None)?;
         let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
-        let sent = running.send_all(line, cargo, &mut patience);
+        let sent = running.send_all(&line, afterwards, cargo, &mut patience);
         match sent {
             Ok(()) => Ok(running),
+            Err(_) if running.conversation.drained(link) && running.conversation.was_stale() => Ok(running),
             Err(kind) => {
                 running.close();
                 Err(kind)
@@ -271,12 +276,16 @@ impl<'a> Running<'a> {
     fn send_all(
         &mut self,
         line: &str,
+        afterwards: Afterwards,
         cargo: &Cargo<'_>,
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
         let (link, sink) = (&self.worker.link, self.sink);
         let mut data = |bytes: &[u8]| sink.output(bytes);
         self.conversation.send(link, line.as_bytes(), patience, &mut data)?;
+        if afterwards == Afterwards::Stays {
+            return Ok(());
+        }
         let outcome = Outcome::default();
         match cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome) {
             Ok(()) => self.conversation.end_input(link, patience),
@@ -408,6 +417,10 @@ impl<'a> Running<'a> {
         if !self.conversation.started() {
             return Err(SshErrorKind::NotStarted { output: self.conversation.noise() });
         }
+        if self.conversation.shell_goes_on() {
+            // Only the part of it that ran the command was ended.
+            return Err(SshErrorKind::NoExit);
+        }
         // The waiting shell itself was ended; only the server can say by what.
         let patience = Patience::new(Step::Output, self.worker.settings.write_timeout, self.cancel, None);
         match self.conversation.await_exit(&self.worker.link, &patience)? {
@@ -482,7 +495,7 @@ impl<'a> Running<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::marker::Part;
+    use super::super::marker::{Filter, Part};
     use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
 
@@ -495,14 +508,17 @@ mod tests {
         }
     }
 
-    fn line(command: &RemoteCommand, token: &Token) -> String {
-        Wrapper { command: Some(command), ..Wrapper::default() }.line(token)
+    fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> String {
+        let wrapper = Wrapper { command: Some(command), ..Wrapper::default() };
+        wrapper::line(token, &wrapper.body(token), afterwards)
     }
 
-    /// What a shell makes of a line: reports, output, and what it says itself.
+    const BOTH: [Afterwards; 2] = [Afterwards::Stays, Afterwards::Ends];
+
+    /// What a shell makes of lines: reports, output, and what it says itself.
     fn conversation(shell: &str, line: &str, token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
         use std::io::Write;
-        let script = "IFS= read -r l && eval \"$l\"";
+        let script = wrapper::SHELL.split('\'').nth(1).unwrap();
         let pipe = std::process::Stdio::piped;
         let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
@@ -536,7 +552,7 @@ mod tests {
         let mark = dir.path().join("ran");
         let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
         let token = Token::random().unwrap();
-        let text = line(&command, &token);
+        let text = line(&command, &token, Afterwards::Stays);
         for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(29) {
             conversation("/bin/dash", text.get(..cut).unwrap(), &token);
             assert!(!mark.exists(), "ran when cut at {cut}");
@@ -550,11 +566,16 @@ mod tests {
         let program = "sh -c 'echo \"$A\"; exit 42'".to_owned();
         let env = vec![("A".to_owned(), "it's\n\"two\" $lines".to_owned())];
         let command = RemoteCommand { program_line: program, env, ..command() };
-        for shell in shells() {
+        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
             let token = Token::random().unwrap();
-            let (reports, said, stderr) = conversation(shell, &line(&command, &token), &token);
-            let [Report::Start, Report::Group(group), Report::Exit(42)] = reports[..] else {
-                panic!("{shell}: {reports:?} {said:?} {stderr:?}")
+            let (reports, said, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
+            let group = match (afterwards, &reports[..]) {
+                (Afterwards::Ends, [Report::Start, Report::Group(group), Report::Exit(42)]) => *group,
+                (
+                    Afterwards::Stays,
+                    [Report::Start, Report::Shell(1..), Report::Group(group), Report::Exit(42), Report::Over],
+                ) => *group,
+                _ => panic!("{shell}: {reports:?} {said:?} {stderr:?}"),
             };
             assert!(group > 1);
             assert_eq!(String::from_utf8_lossy(&said), "it's\n\"two\" $lines\n", "{shell}");
@@ -562,17 +583,43 @@ mod tests {
     }
 
     #[test]
-    fn each_shell_tells_a_signal_from_an_exit_code() {
+    fn each_shell_does_one_line_after_another_and_knows_nothing_of_the_last() {
+        let command =
+            |program: &str| RemoteCommand { program_line: format!("sh -c '{program}'"), ..command() };
         for shell in shells() {
+            let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
+            // What reads its input would take the next line; what goes on would write into its output.
+            let lines = [
+                line(&command("cat; echo one; exit 3"), &first, Afterwards::Stays),
+                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::Stays),
+                "not a line of ours that is whole".to_owned(),
+            ];
+            let (reports, ..) = conversation(shell, &lines.concat(), &first);
+            assert!(reports.ends_with(&[Report::Exit(3), Report::Over]), "{shell}: {reports:?}");
+            let (reports, said, stderr) = conversation(shell, &lines.concat(), &second);
+            assert!(reports.ends_with(&[Report::Exit(4), Report::Over]), "{shell}: {reports:?}");
+            assert_eq!(String::from_utf8_lossy(&said), "two 1 none\n", "{shell}");
+            let ends = String::from_utf8_lossy(&stderr).matches(" over 0").count();
+            assert_eq!(ends, 2, "{shell}: {stderr:?}");
+        }
+    }
+
+    #[test]
+    fn each_shell_tells_a_signal_from_an_exit_code() {
+        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
             for (script, signalled) in [("kill -TERM $$", true), ("kill -KILL $$", true), ("exit 143", false)]
             {
                 let token = Token::random().unwrap();
                 let command = RemoteCommand { program_line: format!("sh -c '{script}'"), ..command() };
-                let (reports, _, stderr) = conversation(shell, &line(&command, &token), &token);
-                let Some(Report::Exit(code)) = reports.last() else { panic!("{shell}: {reports:?}") };
-                let mark = String::from_utf8(token.rendered("run", 0)).unwrap();
-                let stderr = String::from_utf8_lossy(&stderr).into_owned();
-                let remark = stderr.rsplit_once(&mark).unwrap().1.trim();
+                let (reports, _, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
+                let code = reports.iter().find_map(|report| match report {
+                    Report::Exit(code) => Some(code),
+                    _ => None,
+                });
+                let Some(code) = code else { panic!("{shell}: {reports:?}") };
+                let mark = |name| String::from_utf8(token.rendered(name, 0)).unwrap();
+                let stderr = String::from_utf8_lossy(&stderr).replace(&mark("over"), "");
+                let remark = stderr.rsplit_once(&mark("run")).unwrap().1.trim();
                 assert_eq!(
                     *code > 256 || !remark.is_empty(),
                     signalled,

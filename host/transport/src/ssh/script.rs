@@ -1,15 +1,15 @@
 //! Short scripts for the target's `/bin/sh`, sent by stdin so that nothing of them is in the process list.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{SshErrorKind, excerpt};
+use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
-use super::link::{Link, Meanwhile};
-use super::marker::{Filter, Token};
-use super::patience::Patience;
-
-/// What login shells of any kind, csh included, are asked to run. The real shell reads all of its script first.
-const SHELL: &str = r#"exec /bin/sh -c 'eval "$(cat)"'"#;
+use super::link::{CLOSE_LIMIT, Link, Meanwhile};
+use super::marker::Token;
+use super::patience::{Cancel, Patience};
+use super::wrapper::{self, Afterwards, word};
+use crate::stop::StopToken;
 
 /// How long the words of a script that failed may come after its report.
 const LATE_WORDS: Duration = Duration::from_millis(500);
@@ -30,11 +30,6 @@ impl Ran {
     }
 }
 
-/// `body` as a function that is called by the last word: a script that is cut off on its way does nothing.
-fn whole(body: &str) -> String {
-    format!("autoexec_main() {{\n{body}\n}}\nautoexec_main\n")
-}
-
 /// Runs `body` (a function body: it may `return`) and hands its stdout to `data`.
 pub(super) fn run(
     link: &Link,
@@ -43,31 +38,58 @@ pub(super) fn run(
     mut meanwhile: Meanwhile<'_>,
     data: &mut dyn FnMut(&[u8]),
 ) -> Result<Ran, SshErrorKind> {
+    // Beside another conversation: that one's shell is the one to be kept.
+    let afterwards = if meanwhile.is_some() { Afterwards::Ends } else { Afterwards::Stays };
+    loop {
+        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
+        if let Some(result) = attempt(link, body, afterwards, patience, serve, data)? {
+            return result;
+        }
+    }
+}
+
+/// None when the shell was gone before it took the line.
+fn attempt(
+    link: &Link,
+    body: &str,
+    afterwards: Afterwards,
+    patience: &mut Patience<'_>,
+    mut meanwhile: Meanwhile<'_>,
+    data: &mut dyn FnMut(&[u8]),
+) -> Result<Option<Result<Ran, SshErrorKind>>, SshErrorKind> {
     let token = Token::random()?;
-    let text = format!(
-        "autoexec_script() {{\n{body}\n}}\n{}",
-        whole(&format!(
-            "{}\nautoexec_script </dev/null\n{}",
-            token.report("start", "0"),
-            token.report("exit", "\"$?\"")
-        ))
-    );
+    let text = format!("autoexec_script() {{\n{body}\n}}\nautoexec_script </dev/null");
+    let line = wrapper::line(&token, &format!("eval {}; ae_r exit \"$?\"; ", word(&text)), afterwards);
     let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-    let mut conversation =
-        Conversation::start(link, SHELL, Some(Filter::new(&token)), false, patience, serve)?;
-    let result = conversation
-        .send(link, text.as_bytes(), patience, data)
-        .and_then(|()| conversation.end_input(link, patience))
-        .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
-        .and_then(|()| {
-            if conversation.exit.is_some_and(|(code, _)| code != 0) {
-                // Its words only make the error better.
-                let _ = conversation.take_rest(link, LATE_WORDS);
-            }
-            outcome(&conversation)
-        });
+    let mut conversation = Conversation::in_shell(link, &token, afterwards, patience, serve)?;
+    let sent = conversation.send(link, line.as_bytes(), patience, data).and_then(|()| match afterwards {
+        Afterwards::Stays => Ok(()),
+        Afterwards::Ends => conversation.end_input(link, patience),
+    });
+    let result = sent.and_then(|()| conversation.until_exit(link, patience, meanwhile, data)).and_then(|()| {
+        if conversation.exit.is_some_and(|(code, _)| code != 0) {
+            // Its words only make the error better.
+            let _ = conversation.take_rest(link, LATE_WORDS);
+        }
+        outcome(&conversation)
+    });
+    let stale = conversation.drained(link) && conversation.was_stale();
     conversation.close(link);
-    result
+    Ok((!stale).then_some(result))
+}
+
+/// Ends a shell that waits for the end of an output that something left behind holds open, and its process group, which is
+/// not that of what it ran.
+pub(super) fn end_shell(link: &Link, pid: i32) {
+    if pid <= 1 {
+        return;
+    }
+    let calm = Cancel::new(StopToken::never(), Arc::default());
+    let mut patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
+    let body = format!("kill -s TERM -- -{pid} 2>/dev/null || kill -s TERM {pid}");
+    if let Err(error) = attempt(link, &body, Afterwards::Ends, &mut patience, None, &mut |_| {}) {
+        tracing::debug!(%error, pid, "a shell on the target is left behind");
+    }
 }
 
 fn outcome(conversation: &Conversation) -> Result<Ran, SshErrorKind> {

@@ -22,6 +22,7 @@ pub(super) fn open(worker: &Worker, cancel: &Cancel) -> Result<Option<Sftp>, Ssh
     let patience =
         Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
     let link = &worker.link;
+    link.dismiss();
     loop {
         let fault = match link.session().sftp().map_err(Fault::from) {
             Ok(sftp) => return Ok(Some(sftp)),

@@ -97,9 +97,7 @@ fn start(worker: &Worker, columns: u16, rows: u16, cancel: &Cancel) -> Result<Ch
     let link = &worker.link;
     let limit = worker.settings.write_timeout;
     let patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-    let mut channel = link
-        .drive(&patience, None, || link.session().channel_session())
-        .map_err(|failure| failure.during(Step::Start))?;
+    let mut channel = link.session_channel(&patience, None)?;
     let size = (u32::from(columns), u32::from(rows), 0, 0);
     let started = link
         .drive(&patience, None, || channel.handle_extended_data(ssh2::ExtendedData::Merge))

@@ -7,10 +7,10 @@ use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
 use super::link::Link;
-use super::marker::{Filter, Report, Token};
+use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::sftp;
-use super::wrapper::{self, Inline, Packing, Wrapper, word};
+use super::wrapper::{Afterwards, Inline, Packing, Wrapper, word};
 use crate::entry::{Content, UploadEntry, UploadSource};
 use crate::stop::StopLevel;
 
@@ -155,17 +155,17 @@ fn deliver(
 ) -> Result<Option<Report>, SshErrorKind> {
     let link = &worker.link;
     let token = Token::random()?;
-    let line = Wrapper { root: dir, inline: &cargo.inline, stream: cargo.packing, ..Wrapper::default() }
-        .line(&token);
+    let wrapper = Wrapper { root: dir, inline: &cargo.inline, stream: cargo.packing, ..Wrapper::default() };
+    let (line, afterwards) = (wrapper.line(&token), wrapper.afterwards());
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let filter = Some(Filter::new(&token));
-    let mut conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, afterwards, &patience, None)?;
     let outcome = Outcome::default();
     let sent = conversation
         .send(link, line.as_bytes(), &mut patience, &mut |_| {})
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     let sent = match sent {
+        Ok(()) if afterwards == Afterwards::Stays => Ok(()),
         Ok(()) => conversation.end_input(link, &patience),
         // What the target says about its own end is the better message.
         Err(_) if outcome.remote_ended() => Ok(()),
@@ -174,8 +174,10 @@ fn deliver(
     let result = sent
         .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
         .and_then(|()| judge(&conversation, dir));
+    let stale = conversation.drained(link) && conversation.was_stale();
     conversation.close(link);
-    result
+    // Nothing has been done, and no shell stands by any more.
+    if stale { deliver(worker, cargo, dir, cancel) } else { result }
 }
 
 fn judge(conversation: &Conversation, dir: &str) -> Result<Option<Report>, SshErrorKind> {
@@ -223,8 +225,7 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
     );
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let filter = Some(Filter::new(&token));
-    let mut conversation = Conversation::start(link, wrapper::SHELL, filter, false, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, Afterwards::Ends, &patience, None)?;
     let outcome = Outcome::default();
     let mut content = open(entry)?;
     let mut sent = conversation.send(link, line.as_bytes(), &mut patience, &mut |_| {});

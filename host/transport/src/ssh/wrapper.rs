@@ -10,8 +10,8 @@ use super::marker::Token;
 use super::task::{RemoteCommand, Wanted};
 use crate::shell::quote;
 
-/// What login shells of any kind, csh included, are asked to run.
-pub(super) const SHELL: &str = r#"exec /bin/sh -c 'IFS= read -r ae_l && eval "$ae_l"'"#;
+/// What login shells of any kind, csh included, are asked to run: a shell that does one line after another.
+pub(super) const SHELL: &str = r#"exec /bin/sh -c 'while IFS= read -r ae_l; do eval "$ae_l"; done'"#;
 
 /// Code of a target without what a detached command needs.
 pub(super) const NO_TOOLS: i32 = 96;
@@ -56,16 +56,38 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// Shell text that reports need.
-pub(super) fn prelude(token: &Token) -> String {
+fn prelude(token: &Token) -> String {
     format!(
         "ae_t={}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
         token.text()
     )
 }
 
+/// What becomes of the shell when a line is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// It ends, and with it the channel. What follows the line on the channel is input of the line's commands.
+    Ends,
+    /// It waits for another line. All output goes through a pipe whose end is the end of all that could still write: a
+    /// process that was left behind cannot get into the output of the next line.
+    Stays,
+}
+
+/// The line that has a shell do `body`, which reports an exit code and may `exit`.
+pub(super) fn line(token: &Token, body: &str, afterwards: Afterwards) -> String {
+    let prelude = prelude(token);
+    let line = match afterwards {
+        Afterwards::Ends => format!("{prelude}{body}exit 0\n"),
+        Afterwards::Stays => format!(
+            "ae_l=; {prelude}ae_r shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; ae_r over 0; ae_r over 0 >&2\n"
+        ),
+    };
+    complete(&line)
+}
+
 /// The whole line. What [`word`] writes for line breaks is defined only where there are some: on a target each `$()` is
 /// a process more.
-pub(super) fn complete(line: &str) -> String {
+fn complete(line: &str) -> String {
     if line.contains("$ae_n") {
         return format!("ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; {line}");
     }
@@ -78,9 +100,25 @@ pub(super) fn make_root(root: &str) -> String {
 }
 
 impl Wrapper<'_> {
+    /// What the shell is to do after the line. What follows the line as input ends with the input; a command that goes on
+    /// without us, or as another user, leaves no shell behind that knows of it.
+    pub(super) fn afterwards(&self) -> Afterwards {
+        let as_user = self.command.is_some_and(|command| command.account.is_some());
+        if self.stream.is_some() || self.detached.is_some() || as_user {
+            Afterwards::Ends
+        } else {
+            Afterwards::Stays
+        }
+    }
+
     /// The line, with its end.
     pub(super) fn line(&self, token: &Token) -> String {
-        let mut line = prelude(token);
+        line(token, &self.body(token), self.afterwards())
+    }
+
+    /// What the line has the shell do.
+    pub(super) fn body(&self, token: &Token) -> String {
+        let mut line = String::new();
         self.prepare(&mut line);
         if let Some(command) = self.command {
             share(&mut line, command, self.root);
@@ -95,7 +133,7 @@ impl Wrapper<'_> {
             line.push_str("x=0; ");
         }
         finish(&mut line, self.wanted);
-        complete(&line)
+        line
     }
 
     fn prepare(&self, line: &mut String) {
@@ -307,12 +345,11 @@ fn finish(line: &mut String, wanted: Option<&Wanted>) {
             max.saturating_add(1)
         );
     }
-    line.push_str("exit 0\n");
 }
 
 /// The line that goes on with a detached command.
 pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Wanted>) -> String {
-    let mut line = prelude(token);
+    let mut line = String::new();
     let _ = write!(
         line,
         "d={}; [ -f \"$d/pid\" ] || {{ ae_r lost 0; exit 1; }}; if [ -s \"$d/group\" ]; then ae_r group \"$(cat \"$d/group\")\"; \
@@ -321,7 +358,7 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
     );
     follow(&mut line, dir, offset);
     finish(&mut line, wanted);
-    complete(&line)
+    self::line(token, &line, Afterwards::Ends)
 }
 
 #[cfg(test)]
