@@ -153,7 +153,7 @@ impl Conversation {
             Some(channel) => Self::on(channel, filter, false),
             None => Self::start(link, wrapper::SHELL, filter, false, patience, meanwhile)?,
         };
-        if afterwards == Afterwards::Stays {
+        if afterwards != Afterwards::Ends {
             let mark = token.rendered("over", 0);
             conversation.staying = Some(Staying { reused, pid: None, mark, stdout: false, stderr: false });
         }

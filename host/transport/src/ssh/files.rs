@@ -82,17 +82,17 @@ pub(super) fn remove_dir(
     let path = quote(&dir.path);
     let mut as_accounts = String::new();
     for account in accounts {
-        let _ = writeln!(
+        let _ = write!(
             as_accounts,
-            "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1",
+            "\nae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1",
             become_user::feeding(account, &format!("rm -rf {path}/* {path}/.[!.]*")),
             become_user::command(account)
         );
     }
     // Members without the right to write (a read-only source tree) would keep rm from removing their content.
     let body = format!(
-        "cd / && rm -rf {path} 2>/dev/null && return 0\n{as_accounts}chmod -R u+rwx {path} 2>/dev/null\n\
-         rm -rf {path}\n[ ! -e {path} ]"
+        "cd / && rm -rf {path} 2>/dev/null && return 0{as_accounts}; chmod -R u+rwx {path} 2>/dev/null; \
+         rm -rf {path}; [ ! -e {path} ]"
     );
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
     quiet(worker, &body, limit, cancel)?.expect_success(|| format!("removing the directory {}", dir.path))

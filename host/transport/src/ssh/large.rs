@@ -55,7 +55,7 @@ fn line(
     let part = word(&format!("./{}.part-{}.", entry.dest, digest.get(..16).unwrap_or(digest)));
     let mut line = String::new();
     if make {
-        line.push_str(&wrapper::make_root(&root));
+        line.push_str(&wrapper::make_root(&root, std::iter::empty()));
     }
     let parent = entry.dest.rsplit_once('/').map_or(String::new(), |(parent, _)| {
         format!("mkdir -p {} || {{ ae_r failed \"$?\"; exit 1; }}; ", word(&format!("./{parent}")))

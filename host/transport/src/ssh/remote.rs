@@ -283,7 +283,7 @@ impl<'a> Running<'a> {
         let (link, sink) = (&self.worker.link, self.sink);
         let mut data = |bytes: &[u8]| sink.output(bytes);
         self.conversation.send(link, line.as_bytes(), patience, &mut data)?;
-        if afterwards == Afterwards::Stays {
+        if afterwards != Afterwards::Ends {
             return Ok(());
         }
         let outcome = Outcome::default();
@@ -513,7 +513,7 @@ mod tests {
         wrapper::line(token, &wrapper.body(token), afterwards)
     }
 
-    const BOTH: [Afterwards; 2] = [Afterwards::Stays, Afterwards::Ends];
+    const BOTH: [Afterwards; 2] = [Afterwards::StaysAlone, Afterwards::Ends];
 
     /// What a shell makes of lines: reports, output, and what it says itself.
     fn conversation(shell: &str, line: &str, token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
@@ -552,7 +552,7 @@ mod tests {
         let mark = dir.path().join("ran");
         let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
         let token = Token::random().unwrap();
-        let text = line(&command, &token, Afterwards::Stays);
+        let text = line(&command, &token, Afterwards::StaysAlone);
         for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(29) {
             conversation("/bin/dash", text.get(..cut).unwrap(), &token);
             assert!(!mark.exists(), "ran when cut at {cut}");
@@ -572,7 +572,7 @@ mod tests {
             let group = match (afterwards, &reports[..]) {
                 (Afterwards::Ends, [Report::Start, Report::Group(group), Report::Exit(42)]) => *group,
                 (
-                    Afterwards::Stays,
+                    Afterwards::StaysAlone,
                     [Report::Start, Report::Shell(1..), Report::Group(group), Report::Exit(42), Report::Over],
                 ) => *group,
                 _ => panic!("{shell}: {reports:?} {said:?} {stderr:?}"),
@@ -590,8 +590,8 @@ mod tests {
             let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
             // What reads its input would take the next line; what goes on would write into its output.
             let lines = [
-                line(&command("cat; echo one; exit 3"), &first, Afterwards::Stays),
-                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::Stays),
+                line(&command("cat; echo one; exit 3"), &first, Afterwards::StaysAlone),
+                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::StaysAlone),
                 "not a line of ours that is whole".to_owned(),
             ];
             let (reports, ..) = conversation(shell, &lines.concat(), &first);

@@ -58,12 +58,15 @@ fn attempt(
     data: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<Result<Ran, SshErrorKind>>, SshErrorKind> {
     let token = Token::random()?;
-    let text = format!("autoexec_script() {{\n{body}\n}}\nautoexec_script </dev/null");
-    let line = wrapper::line(&token, &format!("eval {}; ae_r exit \"$?\"; ", word(&text)), afterwards);
+    let mut text = format!("autoexec_script() {{ {body}; }}; autoexec_script </dev/null");
+    if text.contains('\n') {
+        text = format!("eval {}", word(&text));
+    }
+    let line = wrapper::line(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
     let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
     let mut conversation = Conversation::in_shell(link, &token, afterwards, patience, serve)?;
     let sent = conversation.send(link, line.as_bytes(), patience, data).and_then(|()| match afterwards {
-        Afterwards::Stays => Ok(()),
+        Afterwards::Stays | Afterwards::StaysAlone => Ok(()),
         Afterwards::Ends => conversation.end_input(link, patience),
     });
     let result = sent.and_then(|()| conversation.until_exit(link, patience, meanwhile, data)).and_then(|()| {

@@ -165,7 +165,7 @@ fn deliver(
         .send(link, line.as_bytes(), &mut patience, &mut |_| {})
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     let sent = match sent {
-        Ok(()) if afterwards == Afterwards::Stays => Ok(()),
+        Ok(()) if afterwards != Afterwards::Ends => Ok(()),
         Ok(()) => conversation.end_input(link, &patience),
         // What the target says about its own end is the better message.
         Err(_) if outcome.remote_ended() => Ok(()),

@@ -68,19 +68,25 @@ fn prelude(token: &Token) -> String {
 pub(super) enum Afterwards {
     /// It ends, and with it the channel. What follows the line on the channel is input of the line's commands.
     Ends,
-    /// It waits for another line. All output goes through a pipe whose end is the end of all that could still write: a
-    /// process that was left behind cannot get into the output of the next line.
+    /// It waits for another line. What the line does leaves nothing behind.
     Stays,
+    /// It waits for another line once nothing is left that could still write: all output goes through a pipe, and its end
+    /// is waited for. A process that a command left behind cannot get into the output of the next one.
+    StaysAlone,
 }
 
 /// The line that has a shell do `body`, which reports an exit code and may `exit`.
 pub(super) fn line(token: &Token, body: &str, afterwards: Afterwards) -> String {
     let prelude = prelude(token);
+    let over = "ae_r over 0; ae_r over 0 >&2\n";
     let line = match afterwards {
         Afterwards::Ends => format!("{prelude}{body}exit 0\n"),
-        Afterwards::Stays => format!(
-            "ae_l=; {prelude}ae_r shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; ae_r over 0; ae_r over 0 >&2\n"
-        ),
+        Afterwards::Stays => {
+            format!("ae_l=; {prelude}ae_r shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}")
+        }
+        Afterwards::StaysAlone => {
+            format!("ae_l=; {prelude}ae_r shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; {over}")
+        }
     };
     complete(&line)
 }
@@ -94,9 +100,11 @@ fn complete(line: &str) -> String {
     line.to_owned()
 }
 
-/// Makes the root (a word). `mkdir` fails on anything that is there already, a planted link included.
-pub(super) fn make_root(root: &str) -> String {
-    format!("mkdir -m 700 {root} || {{ ae_r failed \"$?\"; exit 1; }}; ")
+/// Makes the root (a word), and directories below it. `mkdir` fails on anything that is there already, a planted link
+/// included.
+pub(super) fn make_root(root: &str, below: impl Iterator<Item = String>) -> String {
+    let below: String = below.map(|dir| format!(" {}", word(&dir))).collect();
+    format!("mkdir -m 700 {root}{below} || {{ ae_r failed \"$?\"; exit 1; }}; ")
 }
 
 impl Wrapper<'_> {
@@ -106,6 +114,8 @@ impl Wrapper<'_> {
         let as_user = self.command.is_some_and(|command| command.account.is_some());
         if self.stream.is_some() || self.detached.is_some() || as_user {
             Afterwards::Ends
+        } else if self.command.is_some() {
+            Afterwards::StaysAlone
         } else {
             Afterwards::Stays
         }
@@ -138,13 +148,18 @@ impl Wrapper<'_> {
 
     fn prepare(&self, line: &mut String) {
         let root = word(self.root);
+        let parents = parents(self.inline);
         if self.make {
-            line.push_str(&make_root(&root));
+            line.push_str(&make_root(&root, parents.iter().map(|dir| format!("{}/{dir}", self.root))));
         }
         if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() {
             return;
         }
-        let _ = write!(line, "( umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
+        // A shell that stays does it in the process that does the line, another one in a process of its own: what comes
+        // next is to find directory and mask as they were.
+        let own = self.afterwards() == Afterwards::Ends;
+        line.push_str(if own { "( " } else { ": \"${ae_u:=$(umask)}\"; " });
+        let _ = write!(line, "umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
         if let Some(check) = self.check {
             let _ = write!(
                 line,
@@ -155,17 +170,19 @@ impl Wrapper<'_> {
             );
         }
         let mut steps = vec![":".to_owned()];
-        let parents: Vec<String> = parents(self.inline).iter().map(|dir| word(&format!("./{dir}"))).collect();
-        if !parents.is_empty() {
-            let there: Vec<String> = parents.iter().map(|dir| format!("[ -d {dir} ]")).collect();
+        if !self.make && !parents.is_empty() {
+            let parents: Vec<String> = parents.iter().map(|dir| word(&format!("./{dir}"))).collect();
             // Most often they are there, and a test starts no process.
-            steps.push(format!("{{ {} || mkdir -p {}; }}", there.join(" && "), parents.join(" ")));
+            steps.push(format!("{{ {} || mkdir -p {}; }}", each("-d", &parents), parents.join(" ")));
         }
         for file in self.inline {
             steps.push(format!("printf %s {} >{}", word(&file.text), word(&format!("./{}", file.dest))));
         }
         for (mode, files) in by_mode(self.inline) {
-            steps.push(format!("chmod {mode:o} {}", files.join(" ")));
+            let change = format!("chmod {mode:o} {}", files.join(" "));
+            // The script of an operation that has run before keeps its mode.
+            let kept = mode == 0o700;
+            steps.push(if kept { format!("{{ {} || {change}; }}", each("-x", &files)) } else { change });
         }
         if let Some(packing) = self.stream {
             line.push_str("command -v tar >/dev/null 2>&1 || { ae_r notar 0; exit 9; }; ");
@@ -179,14 +196,26 @@ impl Wrapper<'_> {
                 steps.push(format!("[ -f {} ]", word(&format!("./{last}"))));
             }
         }
-        let _ = write!(line, "{} ) || {{ ae_r failed \"$?\"; exit 1; }}; ", steps.join(" && "));
+        let end = if own { " )" } else { "" };
+        let _ = write!(line, "{}{end} || {{ ae_r failed \"$?\"; exit 1; }}; ", steps.join(" && "));
+        if !own {
+            line.push_str("umask \"$ae_u\"; ");
+        }
     }
 }
 
-/// The directories that are needed, without those that are implied by a longer one.
+/// A test that holds when it does for each of the words.
+fn each(test: &str, words: &[String]) -> String {
+    let tests: Vec<String> = words.iter().map(|word| format!("[ {test} {word} ]")).collect();
+    tests.join(" && ")
+}
+
+/// The directories that the files are in, each after those it is in.
 fn parents(files: &[Inline]) -> Vec<&str> {
-    let mut parents: Vec<&str> =
-        files.iter().filter_map(|file| file.dest.rsplit_once('/')).map(|(dir, _)| dir).collect();
+    let mut parents: Vec<&str> = files
+        .iter()
+        .flat_map(|file| file.dest.match_indices('/').filter_map(|(end, _)| file.dest.get(..end)))
+        .collect();
     parents.sort_unstable();
     parents.dedup();
     parents
@@ -231,10 +260,11 @@ fn entering(command: &RemoteCommand) -> String {
     text
 }
 
-/// What a shell becomes the command with: it names its process group first.
-fn becoming(command: &RemoteCommand, group: &str) -> String {
+/// What a shell becomes the command with: it names its process group first, which is its own where it is told so.
+fn becoming(command: &RemoteCommand) -> String {
     format!(
-        "ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; printf '\\036%s group %s\\036' \"$ae_t\" {group}; exec {}",
+        "ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ \"$1\" ] || ae_g={LOOKED_UP}; \
+         printf '\\036%s group %s\\036' \"$ae_t\" \"$ae_g\"; exec {}",
         command.program_line
     )
 }
@@ -258,14 +288,12 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
         return;
     }
     line.push_str(&entering(command));
-    let own = word(&becoming(command, "\"$$\""));
-    let found = word(&becoming(command, LOOKED_UP));
     let _ = write!(
         line,
-        "if command -v setsid >/dev/null 2>&1; then ( ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; \
-         exec setsid /bin/sh -c {own} </dev/null 2>&1 ); x=$?; \
-         else set -m 2>/dev/null; ( ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; \
-         exec /bin/sh -c {found} </dev/null 2>&1 ) & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; "
+        "ae_p={}; ae_x() {{ ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; exec \"$@\" </dev/null 2>&1; }}; \
+         if command -v setsid >/dev/null 2>&1; then ( ae_x setsid /bin/sh -c \"$ae_p\" sh own ); x=$?; \
+         else set -m 2>/dev/null; ( ae_x /bin/sh -c \"$ae_p\" sh ) & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; ",
+        word(&becoming(command))
     );
 }
 
