@@ -249,10 +249,14 @@ fn share(line: &mut String, command: &RemoteCommand, root: &str) {
     }
 }
 
-/// Directory and variables of the command, as a function `ae_e` that ends its shell where there is no such directory.
+/// Goes into the command's directory, or ends the shell where there is no such directory.
+fn enter(command: &RemoteCommand) -> String {
+    format!("cd {} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}", word(&command.dir))
+}
+
+/// Directory and variables of the command, as a function `ae_e`.
 fn entering(command: &RemoteCommand) -> String {
-    let mut text =
-        format!("ae_e() {{ cd {} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}; ", word(&command.dir));
+    let mut text = format!("ae_e() {{ {}; ", enter(command));
     for (name, value) in &command.env {
         let _ = write!(text, "{name}={}; export {name}; ", word(value));
     }
@@ -263,7 +267,7 @@ fn entering(command: &RemoteCommand) -> String {
 /// What a shell becomes the command with: it names its process group first, which is its own where it is told so.
 fn becoming(command: &RemoteCommand) -> String {
     format!(
-        "ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ \"$1\" ] || ae_g={LOOKED_UP}; \
+        "exec </dev/null 2>&1; ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ \"$1\" ] || ae_g={LOOKED_UP}; \
          printf '\\036%s group %s\\036' \"$ae_t\" \"$ae_g\"; exec {}",
         command.program_line
     )
@@ -287,12 +291,15 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
         );
         return;
     }
-    line.push_str(&entering(command));
+    let env: String = command.env.iter().map(|(name, value)| format!("{name}={} ", word(value))).collect();
+    // Variables stand before the command, so that a shell can start it without a process in between. Redirections do not:
+    // a shell that is there still would say in their place what ended the command.
     let _ = write!(
         line,
-        "ae_p={}; ae_x() {{ ae_e; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; exec \"$@\" </dev/null 2>&1; }}; \
-         if command -v setsid >/dev/null 2>&1; then ( ae_x setsid /bin/sh -c \"$ae_p\" sh own ); x=$?; \
-         else set -m 2>/dev/null; ( ae_x /bin/sh -c \"$ae_p\" sh ) & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; ",
+        "{}; ae_p={}; ae_x() {{ {env}AUTOEXEC_T=$ae_t \"$@\"; }}; \
+         if command -v setsid >/dev/null 2>&1; then ae_x setsid /bin/sh -c \"$ae_p\" sh own; x=$?; \
+         else set -m 2>/dev/null; ae_x /bin/sh -c \"$ae_p\" sh & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; ",
+        enter(command),
         word(&becoming(command))
     );
 }
