@@ -22,6 +22,8 @@ use crate::stop::StopLevel;
 const MAX_STDERR: usize = 4096;
 /// The most that is kept of a list of checked files; what is cut off counts as changed.
 const MAX_LIST: usize = 1024 * 1024;
+/// How often the streams of a channel are looked at in turn before what came is left for the next time.
+const MOST_TURNS: usize = 8;
 /// Far enough away to mean "no limit", near enough for time arithmetic.
 const NO_LIMIT: Duration = Duration::from_hours(24 * 365);
 
@@ -162,9 +164,23 @@ impl Conversation {
 
     /// Takes what has arrived. True when something had.
     pub(super) fn pump(&mut self, link: &Link, data: &mut dyn FnMut(&[u8])) -> Result<bool, SshErrorKind> {
-        if self.ended {
-            return Ok(false);
+        // Reading one stream takes packets of the other off the socket, which would not wake anybody for them any more. What
+        // is of neither stream is never taken, so there is an end.
+        for _ in 0..MOST_TURNS {
+            if self.ended {
+                break;
+            }
+            if self.turn(link, data)? {
+                return Ok(true);
+            }
+            if self.merged || self.channel.read_window().available == 0 {
+                break;
+            }
         }
+        Ok(false)
+    }
+
+    fn turn(&mut self, link: &Link, data: &mut dyn FnMut(&[u8])) -> Result<bool, SshErrorKind> {
         let mut moved = false;
         let received = &mut self.received;
         if !self.merged {

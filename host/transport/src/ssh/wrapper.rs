@@ -103,8 +103,8 @@ fn complete(line: &str) -> String {
 /// Makes the root (a word), and directories below it. `mkdir` fails on anything that is there already, a planted link
 /// included.
 pub(super) fn make_root(root: &str, below: impl Iterator<Item = String>) -> String {
-    let below: String = below.map(|dir| format!(" {}", word(&dir))).collect();
-    format!("mkdir -m 700 {root}{below} || {{ ae_r failed \"$?\"; exit 1; }}; ")
+    let all: Vec<String> = std::iter::once(root.to_owned()).chain(below.map(|dir| word(&dir))).collect();
+    format!("mkdir -m 700 {} || {{ ae_r failed \"$?\"; exit 1; }}; ", all.join(" "))
 }
 
 impl Wrapper<'_> {
@@ -291,7 +291,10 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
         );
         return;
     }
-    let env: String = command.env.iter().map(|(name, value)| format!("{name}={} ", word(value))).collect();
+    let mut env = String::new();
+    for (name, value) in &command.env {
+        let _ = write!(env, "{name}={} ", word(value));
+    }
     // Variables stand before the command, so that a shell can start it without a process in between. Redirections do not:
     // a shell that is there still would say in their place what ended the command.
     let _ = write!(

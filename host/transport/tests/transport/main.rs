@@ -12,6 +12,7 @@ mod isolation;
 mod jumping;
 mod local;
 mod running;
+mod staying;
 mod stopping;
 mod syncing;
 mod tagent;
