@@ -9,6 +9,7 @@ use super::error::SshErrorKind;
 use super::fault::Failure;
 use super::link::Link;
 use super::patience::Patience;
+use super::private_key::public_part;
 use crate::secret::Secret;
 
 /// A server may ask as often as it likes; ours is one password.
@@ -124,9 +125,10 @@ impl Attempt<'_> {
         };
         let session = self.link.session();
         let passphrase = passphrase.map(Secret::expose);
-        let result = self
-            .link
-            .drive(self.patience, None, || session.userauth_pubkey_memory(self.user, None, key, passphrase));
+        let public = public_part(key);
+        let result = self.link.drive(self.patience, None, || {
+            session.userauth_pubkey_memory(self.user, public.as_deref(), key, passphrase)
+        });
         self.note(what, result)
     }
 

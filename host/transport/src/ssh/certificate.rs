@@ -8,6 +8,7 @@ use ring::signature::{
     RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
+use super::fields::{Reader, put};
 use super::known_hosts::{HostKey, wildcard};
 
 const HOST: u32 = 2;
@@ -174,41 +175,6 @@ fn fixed_ecdsa(bytes: &[u8], size: usize) -> Result<Vec<u8>, &'static str> {
 fn unsigned(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
-}
-
-fn put(to: &mut Vec<u8>, bytes: &[u8]) {
-    to.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    to.extend_from_slice(bytes);
-}
-
-/// Reads the fields of SSH's wire format.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
-        let (field, rest) = self.0.split_first_chunk::<N>().ok_or("it is cut off")?;
-        self.0 = rest;
-        Ok(*field)
-    }
-
-    fn number32(&mut self) -> Result<u32, &'static str> {
-        self.take().map(u32::from_be_bytes)
-    }
-
-    fn number64(&mut self) -> Result<u64, &'static str> {
-        self.take().map(u64::from_be_bytes)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
-        let length = usize::try_from(self.number32()?).map_err(|_| "it is cut off")?;
-        let (field, rest) = self.0.split_at_checked(length).ok_or("it is cut off")?;
-        self.0 = rest;
-        Ok(field)
-    }
-
-    fn text(&mut self) -> Result<&'a str, &'static str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| "a name is not text")
-    }
 }
 
 #[cfg(test)]

@@ -140,7 +140,15 @@ impl Link {
             session.set_keepalive(false, u32::try_from(interval.as_secs()).unwrap_or(u32::MAX));
         }
         let keepalive_due = Cell::new(Instant::now() + keepalive.unwrap_or_default());
-        Ok(Self { session, socket, wake, keepalive, keepalive_due, broken: Cell::new(false), standby: RefCell::default() })
+        Ok(Self {
+            session,
+            socket,
+            wake,
+            keepalive,
+            keepalive_due,
+            broken: Cell::new(false),
+            standby: RefCell::default(),
+        })
     }
 
     fn handshake(&mut self, patience: &Patience<'_>) -> Result<(), SshErrorKind> {

@@ -69,13 +69,14 @@ fn attempt(
         Afterwards::Stays | Afterwards::StaysAlone => Ok(()),
         Afterwards::Ends => conversation.end_input(link, patience),
     });
-    let result = sent.and_then(|()| conversation.until_exit(link, patience, meanwhile, data)).and_then(|()| {
-        if conversation.exit.is_some_and(|(code, _)| code != 0) {
-            // Its words only make the error better.
-            let _ = conversation.take_rest(link, LATE_WORDS);
-        }
-        outcome(&conversation)
-    });
+    let result =
+        sent.and_then(|()| conversation.until_exit(link, patience, meanwhile, data)).and_then(|()| {
+            if conversation.exit.is_some_and(|(code, _)| code != 0) {
+                // Its words only make the error better.
+                let _ = conversation.take_rest(link, LATE_WORDS);
+            }
+            outcome(&conversation)
+        });
     let stale = conversation.drained(link) && conversation.was_stale();
     conversation.close(link);
     Ok((!stale).then_some(result))
