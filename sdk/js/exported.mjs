@@ -3,19 +3,35 @@
 import { log } from './capabilities.mjs';
 import { Failure } from './failure.mjs';
 import { Bindings, install } from './host.mjs';
-import { readOptions } from './tool.mjs';
+import { callOf, readOptions } from './tool.mjs';
 
 const PLAIN_KINDS = ['not-found', 'check-failed', 'unreachable', 'timed-out', 'denied'];
+
+const EFFECTS = ['complete', 'none', 'unknown'];
+
+const outcome = (message) => ({ message: message === undefined || message === null ? undefined : String(message) });
+
+const changes = (found) => {
+  if (!Array.isArray(found) || !found.every((change) => typeof change?.subject === 'string')) {
+    throw new TypeError('`check` must return a list of changes, each with its `subject`');
+  }
+  return found.map(({ subject, before, after }) => ({ subject, before: before ?? undefined, after: after ?? undefined }));
+};
+
+const effect = (found) => {
+  if (!EFFECTS.includes(found)) throw new TypeError(`\`probe\` must return one of ${EFFECTS.join(', ')}, not ${found}`);
+  return found;
+};
 
 /** Makes what the world exports out of an author's tool, with the component's imports. */
 export function exported(author, modules) {
   install(new Bindings(modules));
-  const ask = (what, invocation) => {
+  const ask = (what, invocation, answer) => {
     try {
       const given = Object.fromEntries(invocation.options.map(({ name, value }) => [name, JSON.parse(value)]));
       const [options, unknown] = readOptions(author, given);
       for (const name of unknown) log.warn(`option \`${name}\` is not known and was not used`);
-      return author[what]({ options, arguments: invocation.arguments.map((text) => JSON.parse(text)) });
+      return answer(author[what](callOf(options, invocation.arguments.map((text) => JSON.parse(text)))));
     } catch (error) {
       if (error instanceof Failure) throw failure(error);
       // A defect of the tool: its text and place go to the log, since a trap has neither.
@@ -24,18 +40,9 @@ export function exported(author, modules) {
     }
   };
   return {
-    tool: {
-      run(invocation) {
-        const message = ask('run', invocation);
-        return { message: message === undefined || message === null ? undefined : String(message) };
-      },
-    },
-    dryRun: {
-      check: (invocation) => ask('check', invocation).map(({ subject, before, after }) => ({
-        subject, before: before ?? undefined, after: after ?? undefined,
-      })),
-    },
-    effectProbe: { probe: (invocation) => ask('probe', invocation) },
+    tool: { run: (invocation) => ask('run', invocation, outcome) },
+    dryRun: { check: (invocation) => ask('check', invocation, changes) },
+    effectProbe: { probe: (invocation) => ask('probe', invocation, effect) },
   };
 }
 

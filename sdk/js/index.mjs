@@ -2,6 +2,6 @@
 // says who the tool is and which capabilities it asks for.
 
 export * from './capabilities.mjs';
-export { Dialogue } from './dialogue.mjs';
-export { Failure, HostError } from './failure.mjs';
-export { defineTool } from './tool.mjs';
+export { Dialogue, USUAL_PROMPT } from './dialogue.mjs';
+export { context, Failure, HostError } from './failure.mjs';
+export { Change, defineTool } from './tool.mjs';

@@ -5,12 +5,74 @@ import { guard } from './host.mjs';
 
 const METHODS = ['get', 'head', 'post', 'put', 'delete', 'options', 'patch'];
 
-/** Sends it and reads the whole answer. */
+/** Bytes that `wasi:io` takes at once, and those asked for at once. */
+const PIECE = 4096;
+const CHUNK = 65536n;
+
+/** The codes of `wasi:http` that are reasons of other capabilities, too. */
+const REASONS = {
+  'http-request-denied': 'denied', 'destination-ip-prohibited': 'denied', 'http-request-uri-invalid': 'invalid-url',
+  'dns-timeout': 'timed-out', 'connection-timeout': 'timed-out', 'connection-read-timeout': 'timed-out',
+  'connection-write-timeout': 'timed-out', 'http-response-timeout': 'timed-out', 'dns-error': 'unresolved',
+  'destination-not-found': 'unresolved', 'connection-refused': 'refused', 'connection-terminated': 'closed',
+  'http-response-incomplete': 'closed', 'tls-protocol-error': 'tls', 'tls-certificate-error': 'tls', 'tls-alert-received': 'tls',
+};
+
+/** A code of `wasi:http` as an error with the words of the SDK. */
+function error(code, doing) {
+  const name = code.tag.toLowerCase();
+  if (name in REASONS) return new HostError(REASONS[name], code.val?.rcode ?? code.val?.alertMessage, doing);
+  return new HostError('http', name === 'internal-error' ? code.val : name, doing);
+}
+
+/** Does something that may fail with a code of `wasi:http`. */
+function coded(act, doing) {
+  try {
+    return act();
+  } catch (thrown) {
+    if (typeof thrown?.payload?.tag !== 'string') throw thrown;
+    throw error(thrown.payload, doing);
+  }
+}
+
+/** Sends it; gives status, headers and the pieces of the body as they come. */
 export function overWasi({ 'http-types': types, 'outgoing-handler': handler }, request) {
   const doing = `${request.method} ${request.url}`;
-  const parts = /^(https?):\/\/([^/?#@]+)([^#]*)/i.exec(request.url);
-  if (!parts) throw new HostError('invalid-url', 'http or https, a host, and no user name', doing);
-  const [, scheme, authority, rest] = parts;
+  const outgoing = head(types, request, doing);
+  const options = new types.RequestOptions();
+  const nanos = BigInt(Math.trunc(request.timeout * 1e9));
+  options.setConnectTimeout(nanos);
+  options.setFirstByteTimeout(nanos);
+  options.setBetweenBytesTimeout(nanos);
+  const left = request.pieces[Symbol.iterator]();
+  const first = left.next();
+  const sending = first.done ? undefined : outgoing.body();
+  const future = coded(() => handler.handle(outgoing, options), doing);
+  if (sending) {
+    try {
+      write(sending, first, left);
+      types.OutgoingBody.finish(sending, undefined);
+    } catch (thrown) {
+      // The peer may have answered before it has read everything.
+      const tag = thrown?.payload?.tag;
+      if (tag === undefined) throw thrown;
+      if (!['closed', 'last-operation-failed'].includes(tag)) throw error(thrown.payload, doing);
+    }
+  }
+  const ready = future.subscribe();
+  ready.block();
+  ready[Symbol.dispose]?.();
+  const outer = future.get();
+  if (outer?.tag === 'err') throw new HostError('closed', undefined, doing);
+  if (outer.val.tag === 'err') throw error(outer.val.val, doing);
+  const response = outer.val.val;
+  const decoder = new TextDecoder();
+  const headers = response.headers().entries().map(([name, value]) => [name, decoder.decode(value)]);
+  return { status: response.status(), headers, pieces: body(types, response.consume(), doing) };
+}
+
+function head(types, request, doing) {
+  const [, scheme, authority, rest] = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(request.url);
   const lower = request.method.toLowerCase();
   const encoder = new TextEncoder();
   const fields = guard(() => types.Fields.fromList(request.headers.map(([name, value]) => [name, encoder.encode(value)])), doing);
@@ -21,61 +83,39 @@ export function overWasi({ 'http-types': types, 'outgoing-handler': handler }, r
     outgoing.setAuthority(authority);
     outgoing.setPathWithQuery(rest.startsWith('/') ? rest : `/${rest}`);
   }, doing);
-  const options = new types.RequestOptions();
-  const nanos = BigInt(Math.trunc(request.timeout * 1e9));
-  options.setConnectTimeout(nanos);
-  options.setFirstByteTimeout(nanos);
-  options.setBetweenBytesTimeout(nanos);
-  const sending = request.body.length > 0 ? outgoing.body() : undefined;
-  const future = guard(() => handler.handle(outgoing, options), doing);
-  if (sending) {
-    const stream = sending.write();
-    for (let at = 0; at < request.body.length; at += 4096) {
-      guard(() => stream.blockingWriteAndFlush(request.body.subarray(at, at + 4096)), doing);
+  return outgoing;
+}
+
+function write(sending, first, left) {
+  const stream = sending.write();
+  try {
+    for (let next = first; !next.done; next = left.next()) {
+      for (let at = 0; at < next.value.length; at += PIECE) {
+        stream.blockingWriteAndFlush(next.value.subarray(at, at + PIECE));
+      }
     }
+  } finally {
     stream[Symbol.dispose]?.();
-    guard(() => types.OutgoingBody.finish(sending, undefined), doing);
   }
-  const ready = future.subscribe();
-  ready.block();
-  ready[Symbol.dispose]?.();
-  const outer = future.get();
-  if (outer?.tag === 'err') throw new HostError('closed', undefined, doing);
-  if (outer.val.tag === 'err') throw new HostError(reason(outer.val.val.tag), outer.val.val.tag, doing);
-  const response = outer.val.val;
-  const decoder = new TextDecoder();
-  const headers = response.headers().entries().map(([name, value]) => [name, decoder.decode(value)]);
-  return { status: response.status(), headers, body: body(response.consume(), request.limit, doing) };
 }
 
-function reason(code) {
-  if (code.includes('denied') || code.includes('prohibited')) return 'denied';
-  if (code.includes('refused')) return 'refused';
-  if (code.includes('timeout')) return 'timed-out';
-  if (code.startsWith('TLS')) return 'tls';
-  return code.startsWith('DNS') ? 'unresolved' : 'http';
-}
-
-function body(incoming, limit, doing) {
+function* body(types, incoming, doing) {
   const stream = incoming.stream();
-  const pieces = [];
-  let size = 0;
-  for (;;) {
-    try {
-      const piece = stream.blockingRead(65536n);
-      pieces.push(piece);
-      size += piece.length;
-    } catch (error) {
-      if (error?.payload?.tag === 'closed') break;
-      throw new HostError('closed', undefined, doing);
+  try {
+    for (;;) {
+      let piece;
+      try {
+        piece = stream.blockingRead(CHUNK);
+      } catch (thrown) {
+        if (thrown?.payload?.tag === 'closed') return;
+        const code = thrown?.payload?.tag === 'last-operation-failed' ? types.httpErrorCode(thrown.payload.val) : undefined;
+        throw code ? error(code, doing) : new HostError('closed', undefined, doing);
+      }
+      if (piece.length > 0) yield piece;
     }
-    if (size > limit) throw new HostError('too-large', limit, doing);
+  } finally {
+    // The stream is a child of the body, and is given back before it.
+    stream[Symbol.dispose]?.();
+    incoming[Symbol.dispose]?.();
   }
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

@@ -7,9 +7,11 @@
 mod component;
 mod description;
 mod interpreters;
+mod namespace;
 mod toolchain;
 
 pub use component::{PackagingError, Packed, of_component, of_core_module, read_tool_file};
 pub use description::Description;
 pub use interpreters::{InstallError, Interpreters, TOOLCHAINS};
+pub use namespace::{with_wasi, without_wasi};
 pub use toolchain::{DEBIAN_PACKAGES, TARGET, Toolchain};

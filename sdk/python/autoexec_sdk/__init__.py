@@ -25,12 +25,13 @@ from .capabilities import (
     step_outputs,
     target,
 )
-from .dialogue import Dialogue
-from .failure import Failure, HostError
-from .tool import Call, Change, Effect, Secret, Tool, option, result
+from .dialogue import USUAL_PROMPT, Dialogue
+from .failure import Failure, HostError, context
+from .options import Lines, Seconds, Secret, group, option, result
+from .tool import Call, Change, Effect, Tool
 
 __all__ = [
-    "Call", "Change", "Dialogue", "Effect", "Failure", "HostError", "Secret", "Tool", "clock", "connection", "documents", "filesystem",
-    "http", "interact", "job", "job_nodes", "lock", "log", "net_probe", "option", "output", "program", "random",
-    "result", "secret", "server", "snmp", "step_outputs", "target",
+    "USUAL_PROMPT", "Call", "Change", "Dialogue", "Effect", "Failure", "HostError", "Lines", "Seconds", "Secret", "Tool", "clock",
+    "connection", "context", "documents", "filesystem", "group", "http", "interact", "job", "job_nodes", "lock", "log", "net_probe",
+    "option", "output", "program", "random", "result", "secret", "server", "snmp", "step_outputs", "target",
 ]

@@ -4,8 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where its surroundings do")]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::thread;
 
 use autoexec_test_support::home::find_program;
 use serde_json::{Value, json};
@@ -55,7 +59,8 @@ fn example(language: &str) -> PathBuf {
 fn call(dir: &Path, place: &Path, further: &[&str]) -> (i32, Value) {
     let policy = place.join("policy.toml");
     let grant = format!(
-        "mode = \"enforce\"\n[[grant]]\ntools = [\"example/fileline\"]\nfilesystem = {{ read = [{0}], write = [{0}] }}\n",
+        "mode = \"enforce\"\n[[grant]]\ntools = [\"example/fileline\"]\nfilesystem = {{ read = [{0}], write = [{0}] }}\n\
+         http = {{ hosts = [\"127.0.0.1\"], schemes = [\"http\"] }}\n",
         json!(place.display().to_string())
     );
     std::fs::write(&policy, grant).unwrap();
@@ -68,6 +73,63 @@ fn call(dir: &Path, place: &Path, further: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
+/// A server of one file: what is put there comes out of the channel.
+fn serve(file: Vec<u8>) -> (String, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (put, received) = mpsc::channel();
+    thread::spawn(move || {
+        // Two requests, and the end of the listener refuses any other.
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().unwrap();
+            if let Some(body) = answer(stream, &file) {
+                put.send(body).unwrap();
+            }
+        }
+    });
+    (address, received)
+}
+
+/// Answers one request; the body of a PUT.
+fn answer(mut stream: TcpStream, file: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let head: Vec<String> =
+        reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+    let length = head.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse::<u64>().unwrap())
+    });
+    let is_id =
+        |line: &String| line.to_ascii_lowercase().starts_with("x-request-id: ") && line.len() == 14 + 16;
+    assert!(head[0].starts_with("GET") || head.iter().any(is_id), "{head:?}");
+    let body = length.filter(|_| head[0].starts_with("PUT")).map(|length| {
+        let mut body = Vec::new();
+        reader.take(length).read_to_end(&mut body).unwrap();
+        body
+    });
+    let content = if body.is_some() { &[] } else { file };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(content)).unwrap();
+    body
+}
+
+/// A file of several megabytes, which comes in many pieces, goes through the tool in both directions.
+fn bodies_go_through_in_pieces(dir: &Path, place: &Path) {
+    let begin = b"a line that is not the one\n".repeat(1 << 17);
+    let (address, received) = serve(begin.clone());
+    let options = [format!("begin={address}/begin"), format!("copy={address}/copy")];
+    let (code, done) = call(dir, place, &["-o", &options[0], "-o", &options[1]]);
+    assert_eq!((code, &done["outputs"]["copied"]), (0, &json!(begin.len() + 6)), "{done}");
+    let copied = received.recv().unwrap();
+    assert!(copied.starts_with(&begin) && copied.ends_with(b"one\nhello\n"), "{} bytes", copied.len());
+    std::fs::remove_file(place.join("lines")).unwrap();
+    // Nobody listens there any more.
+    let (code, refused) = call(dir, place, &["-o", &options[0]]);
+    let said = refused["log"].to_string();
+    assert!(code == 1 && said.contains("refused, nobody listens there"), "{refused}");
+    assert!(!place.join("lines.part").exists(), "nothing is left half-done");
+}
+
 /// What an example does, whatever its language is.
 fn works_in_the_sandbox(language: &str, file: &str) {
     let dir = example(language);
@@ -75,6 +137,7 @@ fn works_in_the_sandbox(language: &str, file: &str) {
     succeeds(&["build"], &dir);
     let place = tempfile::tempdir().unwrap();
     let lines = place.path().join("lines");
+    bodies_go_through_in_pieces(&dir, place.path());
     let recording = place.path().join("calls.jsonl").display().to_string();
 
     let (code, would) = call(&dir, place.path(), &["--check"]);
@@ -94,14 +157,14 @@ fn works_in_the_sandbox(language: &str, file: &str) {
     let other = plugin(&["run", "--replay", &recording, "-o", "line=other"], &dir);
     assert_eq!(other.status.code(), Some(1), "{}", text(&other));
     assert!(
-        text(&other).contains("expected filesystem.write") && text(&other).contains("other"),
+        text(&other).contains("expected filesystem.append") && text(&other).contains("other"),
         "{}",
         text(&other)
     );
 
     let facts: Value = serde_json::from_str(&succeeds(&["inspect", "--output", "json"], &dir)).unwrap();
     let imports = facts["imports"].to_string();
-    for ambient in ["wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"] {
+    for ambient in ["wasi:cli", "wasi:filesystem", "wasi:sockets"] {
         assert!(!imports.contains(ambient), "nothing of WASI is ambient: {imports}");
     }
     let exports = facts["exports"].to_string();

@@ -27,19 +27,21 @@ const RUST: [File; 6] = [
     (".gitignore", "/target\n/dist\n*.key\n"),
 ];
 
-const PYTHON: [File; 6] = [
+const PYTHON: [File; 7] = [
     ("tool.py", include_str!("templates/python/tool.py.in")),
     ("test_tool.py", include_str!("templates/python/test_tool.py.in")),
+    ("pyproject.toml", include_str!("templates/python/pyproject.toml.in")),
     ("tool.toml", include_str!("templates/python/tool.toml.in")),
     ("README.md", include_str!("templates/README.md.in")),
     ("policy.toml", include_str!("templates/policy.toml.in")),
     (".gitignore", "/target\n/dist\n*.key\n__pycache__\n"),
 ];
 
-const JS: [File; 7] = [
+const JS: [File; 8] = [
     ("tool.js", include_str!("templates/js/tool.js.in")),
     ("tool.test.js", include_str!("templates/js/tool.test.js.in")),
     ("package.json", include_str!("templates/js/package.json.in")),
+    ("jsconfig.json", include_str!("templates/js/jsconfig.json.in")),
     ("tool.toml", include_str!("templates/js/tool.toml.in")),
     ("README.md", include_str!("templates/README.md.in")),
     ("policy.toml", include_str!("templates/policy.toml.in")),

@@ -10,7 +10,9 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use autoexec_manifest::{Manifest, read_outline};
-use autoexec_packaging::{Description, InstallError, Interpreters, Packed, of_component};
+use autoexec_packaging::{
+    Description, InstallError, Interpreters, Packed, of_component, with_wasi, without_wasi,
+};
 
 use super::args::Language;
 use super::build::{Built, in_project, not_started, program, start};
@@ -99,7 +101,8 @@ fn python(project: &Project, work: &Path) -> Result<(Vec<u8>, Described), CliErr
     command.arg("-d").arg(wit).args(["-w", WORLD, "componentize", "--stub-wasi", "autoexec_sdk.entry"]);
     command.arg("-p").arg(&project.dir).arg("-p").arg(&sdk).arg("-o").arg(&component);
     start(&mut command, "the component could not be made")?;
-    Ok((read(&component)?, described))
+    let component = with_wasi(read(&component)?).map_err(|error| in_project(project, &error))?;
+    Ok((component, described))
 }
 
 fn js(project: &Project, work: &Path) -> Result<(Vec<u8>, Described), CliError> {
@@ -190,12 +193,15 @@ fn write_world(project: &Project, described: &Described) -> Result<PathBuf, CliE
     let dir = project.target().join("wit");
     fresh(&dir)?;
     let failed = |error: std::io::Error| CliError::files(format!("can not write {}: {error}", dir.display()));
-    for (name, content) in super::sdk::below("wit/autoexec-tool/") {
+    let write = |name: &str, text: &str| {
         let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&dir)).map_err(failed)?;
-        fs::write(path, content).map_err(failed)?;
+        let text = if project.language == Language::Python { without_wasi(text) } else { text.to_owned() };
+        fs::create_dir_all(path.parent().unwrap_or(&dir)).and_then(|()| fs::write(path, text)).map_err(failed)
+    };
+    for (name, content) in super::sdk::below("wit/autoexec-tool/") {
+        write(name, &String::from_utf8_lossy(content))?;
     }
-    fs::write(dir.join("authored.wit"), world(&project.manifest, described)).map_err(failed)?;
+    write("authored.wit", &world(&project.manifest, described))?;
     Ok(dir)
 }
 

@@ -1,14 +1,16 @@
 """Global locks of the server, shared by all jobs. Needs the capability `lock`."""
 
-from contextlib import contextmanager
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from .. import host
-from .clock import millis
 
 
 @contextmanager
-def _held(name, mode, wait):
-    handle = host.call("lock", "acquire", name, host.case("lock", f"Mode_{mode}"), millis(wait), doing=f"waiting for the lock {name}")
+def _held(name: str, mode: str, wait: float) -> Iterator[str]:
+    handle = host.call("lock", "acquire", name, host.case("lock", f"Mode_{mode}"), host.millis(wait), doing=f"waiting for the lock {name}")
     try:
         yield name
     finally:
@@ -17,11 +19,11 @@ def _held(name, mode, wait):
             handle.__exit__(None, None, None)
 
 
-def shared(name, wait):
-    """`with lock.shared("name", 10): …`: the right to read."""
+def shared(name: str, wait: float) -> AbstractContextManager[str]:
+    """`with lock.shared("name", 10): …`: the right to read, which others may have at the same time. `wait` in seconds."""
     return _held(name, "Read", wait)
 
 
-def exclusive(name, wait):
-    """`with lock.exclusive("name", 10): …`: the right to write."""
+def exclusive(name: str, wait: float) -> AbstractContextManager[str]:
+    """`with lock.exclusive("name", 10): …`: the right to write, which nobody else has at the same time."""
     return _held(name, "Write", wait)
