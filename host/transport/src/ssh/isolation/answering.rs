@@ -184,3 +184,97 @@ pub(super) fn give(socket: &UnixStream, (number, given): (u32, Given)) -> io::Re
     let sent = socket.try_io(Interest::WRITABLE, || passing::send(socket, &frame, file))?;
     if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::ssh::known_hosts::{HostKey, Verdict};
+    use crate::ssh::rules::{HostPatterns, HostRule, JumpHost};
+    use crate::ssh::settings::SshAuth;
+
+    fn target(host: &str) -> SshTarget {
+        SshTarget { host: host.to_owned(), port: 22, user: "u".to_owned(), auth: vec![SshAuth::Agent] }
+    }
+
+    /// A host behind one jump host.
+    fn answering(settings: SshSettings) -> Answering {
+        let jump = JumpHost { target: target("127.0.0.1"), logins_per_second: None };
+        let rule =
+            HostRule { jumps: Some(vec![Arc::new(jump)]), ..HostRule::new(HostPatterns::new(["far"])) };
+        Answering::new(Arc::new(SshSettings { rules: vec![rule], ..settings }), &target("far"))
+    }
+
+    async fn given(answer: Option<Answer>) -> Given {
+        answer.unwrap().await
+    }
+
+    fn key(body: u8) -> HostKey {
+        HostKey::new([&[0, 0, 0, 11][..], b"ssh-ed25519", &[body; 8]].concat())
+    }
+
+    #[tokio::test]
+    async fn a_worker_gets_the_hosts_on_its_way_and_no_others() {
+        let answering = answering(SshSettings::new("/no/such/file".into()));
+        let nothing = Lending::Nothing;
+        let Reply::Addresses(found) = given(answering.answer(Question::Addresses, &nothing)).await.reply
+        else {
+            panic!("no addresses")
+        };
+        assert_eq!(found, ["127.0.0.1:22".parse().unwrap()], "those of the jump host");
+        for number in [0, 1] {
+            let given = given(answering.answer(Question::Host(number), &nothing)).await;
+            let Reply::Host(HostInfo { credentials, .. }) = given.reply else { panic!("host {number}") };
+            assert!(matches!(credentials[..], [Credential::Agent]));
+        }
+        for number in [2, u32::MAX] {
+            assert!(answering.answer(Question::Host(number), &nothing).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_gets_the_files_of_its_operation_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "content").unwrap();
+        let answering = answering(SshSettings::new("/no/such/file".into()));
+        let files = Lending::Files(vec![None, Some(path), Some(dir.path().to_owned())]);
+        let mut text = String::new();
+        let opened = given(answering.answer(Question::Open(1), &files)).await;
+        opened.file.unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "content");
+        let directory = given(answering.answer(Question::Open(2), &files)).await;
+        assert!(directory.file.is_none() && matches!(directory.reply, Reply::Refused(_)));
+        for (number, lending) in [(0, &files), (3, &files), (0, &Lending::Nothing)] {
+            assert!(answering.answer(Question::Open(number), lending).is_none());
+        }
+        let arriving = Lending::Part(Arriving::new(&dir.path().join("new")).unwrap());
+        assert!(given(answering.answer(Question::Open(0), &arriving)).await.file.is_some());
+        assert!(answering.answer(Question::Open(1), &arriving).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_key_is_recorded_only_on_first_use_and_only_where_that_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let known_hosts = dir.path().join("known_hosts");
+        let record = |policy, host, key| {
+            let settings = SshSettings { host_keys: policy, ..SshSettings::new(known_hosts.clone()) };
+            answering(settings).answer(Question::Record { host, key }, &Lending::Nothing)
+        };
+        for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptAll] {
+            assert!(record(policy, 1, key(1)).is_none());
+        }
+        let first_use = HostKeyPolicy::TrustOnFirstUse;
+        assert!(record(first_use, 2, key(1)).is_none(), "a host that is not on the way");
+        assert!(record(first_use, 1, HostKey::new(b"no key".to_vec())).is_none());
+        assert!(!known_hosts.exists());
+        let recorded = given(record(first_use, 1, key(1))).await.reply;
+        assert!(matches!(recorded, Reply::Recorded(Verdict::Known)));
+        let text = std::fs::read_to_string(&known_hosts).unwrap();
+        assert!(text.starts_with("far ssh-ed25519 "), "{text}");
+        let other = given(record(first_use, 1, key(2))).await.reply;
+        assert!(matches!(other, Reply::Recorded(Verdict::Changed { line: 1, .. })));
+        assert_eq!(std::fs::read_to_string(&known_hosts).unwrap(), text);
+    }
+}
