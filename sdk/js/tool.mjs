@@ -10,7 +10,13 @@ import { checkTool, describedOptions, describedOutputs, take } from './options.m
  * nothing.
  */
 export function defineTool(tool) {
-  checkTool(tool);
+  try {
+    checkTool(tool);
+  } catch (error) {
+    // The first line of the trace is the author's.
+    Error.captureStackTrace?.(error, defineTool);
+    throw error;
+  }
   return tool;
 }
 

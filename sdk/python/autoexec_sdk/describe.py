@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import traceback
+from pathlib import Path
 from types import ModuleType
 
 from .tool import Tool, describe
@@ -24,5 +26,21 @@ def find(module: ModuleType) -> type[Tool]:
     return tools[0]
 
 
+def load(name: str) -> ModuleType:
+    """Imports the author's module. What goes wrong is told with the author's lines alone: those of the SDK and of Python say nothing
+    that could be mended there."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        told = traceback.TracebackException.from_exception(error)
+        others = (Path(__file__).parent, Path(importlib.__file__).parent)
+        is_authors = [
+            not frame.filename.startswith("<frozen") and not any(other in Path(frame.filename).parents for other in others)
+            for frame in told.stack
+        ]
+        told.stack[:] = [frame for frame, is_one in zip(told.stack, is_authors) if is_one]
+        raise SystemExit("".join(told.format()).rstrip()) from None
+
+
 if __name__ == "__main__":
-    json.dump(describe(find(importlib.import_module("tool"))), sys.stdout)
+    json.dump(describe(find(load("tool"))), sys.stdout)

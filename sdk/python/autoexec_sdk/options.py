@@ -128,7 +128,7 @@ def checked(owner: type, kind: type | tuple[type, ...]) -> None:
         if isinstance(what, Group):
             checked(what.owner, kind)
         elif isinstance(what, Option):
-            _check_option(f"{where}: option `{own}`", annotation, what)
+            _check_option(where, own, annotation, what)
         if isinstance(what, (Option, Result)) and not what.help:
             raise TypeError(f"{where}: say what `{own}` is: it is the help text that the console shows")
     names = [name for name, _, _ in _flat(owner)]
@@ -144,15 +144,18 @@ def _annotations(owner: type) -> dict[str, Any]:
         raise TypeError(f"{owner.__qualname__}: a type of its fields is not known: {error}") from None
 
 
-def _check_option(where: str, annotation: Any, known: Option) -> None:
+def _check_option(where: str, own: str, annotation: Any, known: Option) -> None:
     kind, _ = _bare(annotation)
     if not (kind in _KINDS_OF or _is_choice(kind)):
-        usable = ", ".join(one.__name__ for one in _KINDS_OF if isinstance(one, type) and one is not _Texts)
-        raise TypeError(f"{where}: {annotation!r} is not a type of options; use {usable}, an Enum of texts, or one of them with `| None`")
+        shown = getattr(annotation, "__name__", annotation)
+        usable = ", ".join(one.__name__ for one in _KINDS_OF if one not in (_Texts, Any))
+        raise TypeError(
+            f"{where}: option `{own}`: `{shown}` is not a type of options; use {usable}, list[str], an Enum of texts, or one of them with `| None`"
+        )
     if known.default is MISSING or known.default is None:
         return
     try:
-        _read(annotation, known, where, known.default if isinstance(known.default, (dict, list)) else text_of(known.default))
+        _read(annotation, known, own, known.default if isinstance(known.default, (dict, list)) else text_of(known.default))
     except Failure as failure:
         raise TypeError(f"{where}: the default does not fit: {failure.message}") from None
 
