@@ -8,6 +8,24 @@ use autoexec_manifest::{
 
 use crate::description::Description;
 
+/// The capabilities of the interfaces of tools (`wit/autoexec-tool/world.wit`), by the names that `tool.toml` uses.
+const CAPABILITIES: [&str; 14] = [
+    "net-probe",
+    "step-outputs",
+    "job-nodes",
+    "secret",
+    "target",
+    "filesystem",
+    "server",
+    "documents",
+    "lock",
+    "interact",
+    "program",
+    "sockets",
+    "snmp",
+    "http",
+];
+
 /// A tool that is complete.
 #[derive(Debug, Clone)]
 pub struct Packed {
@@ -43,6 +61,20 @@ pub enum PackagingError {
         path: PathBuf,
         /// The rule.
         source: ManifestError,
+    },
+    /// A capability that no host has.
+    #[error(
+        "{}:{line}: there is no capability `{name}`; there are {}",
+        path.display(),
+        CAPABILITIES.join(", ")
+    )]
+    UnknownCapability {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        line: usize,
+        /// What is asked for.
+        name: String,
     },
     /// Options or outputs both in the code and in `tool.toml`.
     #[error("{0} are described in the code and again in tool.toml: remove `[[descriptor.{1}]]` there")]
@@ -84,7 +116,17 @@ pub fn read_tool_file(path: &Path) -> Result<Manifest, PackagingError> {
         .map_err(|source| PackagingError::Read { path: path.to_owned(), source })?;
     let manifest: Manifest = toml::from_str(&text)
         .map_err(|error| PackagingError::Toml { path: path.to_owned(), message: error.to_string() })?;
-    manifest.checked().map_err(|source| PackagingError::Manifest { path: path.to_owned(), source })
+    let manifest =
+        manifest.checked().map_err(|source| PackagingError::Manifest { path: path.to_owned(), source })?;
+    let mut names = manifest.capabilities.iter().map(|request| request.interface.as_str());
+    match names.find(|name| !CAPABILITIES.contains(name)) {
+        None => Ok(manifest),
+        Some(name) => {
+            let is_there = |line: &str| line.contains("interface") && line.contains(name);
+            let line = text.lines().position(is_there).map_or(1, |at| at + 1);
+            Err(PackagingError::UnknownCapability { path: path.to_owned(), line, name: name.to_owned() })
+        }
+    }
 }
 
 /// Makes the tool of a core module that was built with the SDK for Rust.
@@ -177,6 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_are_those_of_the_interfaces() {
+        let world = include_str!("../../../wit/autoexec-tool/world.wit");
+        let (_, world) = world.split_once("world plugin {").unwrap();
+        let imports = world.lines().map_while(|line| (line != "}").then_some(line.trim()));
+        let names = imports.filter_map(|line| line.strip_prefix("import ")?.strip_suffix(';'));
+        let mut named: Vec<String> = names
+            .map(|name| if name.contains(':') { name.to_owned() } else { format!("autoexec:tool/{name}") })
+            .filter_map(|name| capability_of(&autoexec_manifest::InterfaceName::new(name)).map(str::to_owned))
+            .collect();
+        named.sort();
+        let mut known = CAPABILITIES.to_vec();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
+
+    #[test]
     fn a_wrong_tool_file_is_named_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tool.toml");
@@ -184,6 +242,12 @@ mod tests {
         let error = read_tool_file(&path).unwrap_err().to_string();
         assert!(
             error.contains("tool.toml") && error.contains("noname") && error.contains("line 2"),
+            "{error}"
+        );
+        std::fs::write(&path, MINIMAL.replace("net-probe", "net-prob")).unwrap();
+        let error = read_tool_file(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("tool.toml:11: there is no capability `net-prob`; there are net-probe, "),
             "{error}"
         );
         let error = read_tool_file(&dir.path().join("none")).unwrap_err().to_string();

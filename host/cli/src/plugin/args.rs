@@ -18,9 +18,17 @@ pub struct PluginArgs {
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
     /// Make the directory of a new tool: code, description, a test, and the SDK.
-    #[command(after_help = "Example:\n  autoexec plugin new shop/portcheck --lang rust")]
+    #[command(
+        after_help = "Examples:\n  autoexec plugin new shop/portcheck\n  autoexec plugin new shop/portcheck --lang \
+                            python --dir tools/portcheck\n\nIt works as it is: cd portcheck && autoexec plugin test && autoexec \
+                            plugin build"
+    )]
     New(NewArgs),
     /// Build the tool: dist/BUNDLE/NAME.wasm. Exit code 65 when code or tool.toml are wrong.
+    #[command(
+        after_help = "Rust needs a compiler for wasm32-unknown-unknown. For Python and JavaScript the first build installs the \
+                            tool chain below\n~/.cache/autoexec/toolchains, or in the directory that AUTOEXEC_TOOLCHAINS names."
+    )]
     Build(ProjectArgs),
     /// Run the tool's own tests, without a host. Exit code 1 when one fails.
     Test(ProjectArgs),
@@ -29,14 +37,26 @@ pub enum PluginCommand {
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
     /// Show what is in a tool: version, capabilities, imports, options, size, signature.
+    #[command(
+        after_help = "Examples:\n  autoexec plugin inspect\n  autoexec plugin inspect /opt/autoexec/plugins/wasm/basic/sleep.wasm \
+                            --output json | jq .capabilities"
+    )]
     Inspect(InspectArgs),
     /// Make one archive of tool, signature and README, to be unpacked in a home.
+    #[command(
+        after_help = "Example:\n  autoexec plugin pack && tar xf dist/shop-portcheck-0.1.0.tar -C \"$AUTOEXEC_HOME\""
+    )]
     Pack(ProjectArgs),
     /// Sign the built tool: NAME.wasm.minisig beside it.
     #[command(after_help = "Example:\n  autoexec plugin sign --new-key author.key\n\nThe public key is \
                             written beside the secret one (author.pub); a site trusts it as conf/trust/author.pub.")]
     Sign(SignArgs),
     /// Tell the server of this home about the tool: its options, outputs and risk.
+    #[command(
+        after_help = "Example:\n  AUTOEXEC_HOME=/opt/autoexec autoexec plugin register --tenant develop\n\nThe tool has to be \
+                            built; the address of the server and the key come from the home's configuration. Exit code 69 when \
+                            the server can not be reached or refuses."
+    )]
     Register(RegisterArgs),
 }
 
