@@ -25,6 +25,10 @@ program on the runner; `target` is a script that is sent to the target. *Type* i
 tool ran: `safe` it runs again, `probe` it is asked whether it took effect, `once` a person decides. *Check*: it can say what it would
 change (`autoexec run --check`). Each tool of the sandbox has a README in `plugins-wasm/` with its behaviour and what differs from
 the tool it replaces.
+
+Tools of the replaced catalogue that are not here: `fileops/filetripletrans` and `fileops/filep2ptrans` log in to a second node, whose
+password only the server has. A tool never sees a password, and the interface `target` means the node of the step alone.
+`fileops/remotecopy` does the same in two phases: a pull on the first node, a push on the second.
 ";
 
 /// The whole document.

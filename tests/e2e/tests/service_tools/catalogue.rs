@@ -106,6 +106,23 @@ fn every_component_has_a_readme_a_rerun_class_and_a_check_if_it_changes_somethin
 }
 
 #[test]
+fn every_component_is_a_step_of_some_job_here() {
+    // Sources of these tests and the parameters of scenarios; this file names tools for another reason.
+    let below = |directory: &str| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+        files_below(&directory).unwrap().into_iter().map(move |file| directory.join(file))
+    };
+    let is_source =
+        |file: &PathBuf| file.extension().is_some_and(|kind| kind == "rs") && !file.ends_with("catalogue.rs");
+    let is_parameters = |file: &PathBuf| file.ends_with("params.json");
+    let files = below("tests").filter(is_source).chain(below("scenarios").filter(is_parameters));
+    let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let missing: Vec<String> =
+        tools().unwrap().into_iter().filter(|name| !text.contains(&format!("\"{name}\""))).collect();
+    assert!(missing.is_empty(), "no job of these tests has a step of {missing:?}");
+}
+
+#[test]
 fn every_program_has_a_descriptor_with_its_reason_a_rerun_class_and_a_check() {
     let local = root().join("plugins-native/local");
     let tools: Vec<PathBuf> = files_below(&local)

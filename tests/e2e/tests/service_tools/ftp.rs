@@ -100,3 +100,38 @@ fn one_file_that_is_refused_fails_the_step() {
     }
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 1, "nothing is left of the download");
 }
+
+#[test]
+fn a_node_that_is_a_server_of_files_gives_and_takes_several() {
+    let (server, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_vsftpd, port) = vsftpd(server.path());
+    let root = server.path().join("root");
+    for name in ["pub/a.txt", "pub/sub/b.txt"] {
+        fs::write(root.join(name), name).unwrap();
+    }
+    let dir = here.path().to_str().unwrap();
+    let policy = format!(
+        "sockets = {{ hosts = [\"127.0.0.1\"] }}\nfilesystem = {{ read = [\"{dir}\"], write = [\"{dir}\"] }}\n\
+         [grant.secret]\nnode = {{ connections = [\"127.0.0.1\"] }}\n"
+    );
+    let copy = |number, direction, src: &str, dest: &str| {
+        operation(
+            "fileops/ftpexec",
+            number,
+            &[("verbose", "1"), ("direction", direction), ("src", src), ("dest", dest)],
+        )
+    };
+    let node =
+        json!({"protocol": "ftp", "protocolPort": port, "username": "ftp", "password": "s3cret-of-the-node"});
+    let steps = vec![
+        copy(1, "pull", "/pub/a.txt,/pub/sub", dir),
+        copy(2, "push", &format!("{dir}/a.txt,{dir}/sub"), "/in"),
+    ];
+    let log = Bench::new(&node, steps, &policy).run(0);
+    assert_eq!(fs::read_to_string(here.path().join("sub/b.txt")).unwrap(), "pub/sub/b.txt");
+    for name in ["a.txt", "sub/b.txt"] {
+        let (there, back) = (root.join("pub").join(name), root.join("in").join(name));
+        assert_eq!(fs::read(there).unwrap(), fs::read(back).unwrap(), "{name}");
+    }
+    assert!(log.contains("2 path(s) to copy.") && !log.contains("s3cret"), "{log}");
+}

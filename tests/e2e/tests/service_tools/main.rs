@@ -16,6 +16,7 @@ mod scp;
 mod service;
 mod snmp;
 mod telnet;
+mod values;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{one_shot, op, params, phase, with_option, with_output};
