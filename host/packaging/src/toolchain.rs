@@ -26,7 +26,7 @@ pub enum Toolchain {
 impl Toolchain {
     /// The first way that works here.
     pub fn find() -> Option<Self> {
-        if target_libdir().is_some_and(|dir| dir.is_dir()) {
+        if Self::is_installed_for(TARGET) {
             return Some(Self::Installed);
         }
         let rustc =
@@ -36,14 +36,24 @@ impl Toolchain {
         Some(Self::BuildStd { rustc, linker })
     }
 
-    /// A `cargo build` that uses this way. The caller adds workspace and target directory.
+    /// Whether the compiler in use has the standard library of a target, so that [`Toolchain::Installed`] builds for it.
+    pub fn is_installed_for(target: &str) -> bool {
+        target_libdir(target).is_some_and(|dir| dir.is_dir())
+    }
+
+    /// A `cargo build` for [`TARGET`] that uses this way. The caller adds workspace and target directory.
     pub fn cargo_build(&self) -> Command {
+        self.cargo_build_for(TARGET)
+    }
+
+    /// The same for another target, which [`Toolchain::Installed`] alone builds for.
+    pub fn cargo_build_for(&self, target: &str) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // Flags meant for the host, and the wrapper cargo put us under, must not reach the guests.
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
             cargo.env_remove(name);
         }
-        cargo.args(["build", "--release", "--quiet", "--target", TARGET]);
+        cargo.args(["build", "--release", "--quiet", "--target", target]);
         if let Self::BuildStd { rustc, linker } = self {
             // -Zbuild-std is the only unstable switch used, and only where no ready-made library exists.
             cargo.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
@@ -56,9 +66,9 @@ impl Toolchain {
 }
 
 /// Where the compiler in use would keep the target's library; it answers even when there is none.
-fn target_libdir() -> Option<PathBuf> {
+fn target_libdir(target: &str) -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output().ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(path.trim()))
 }

@@ -1,12 +1,12 @@
-//! The two tools in other languages that the tests run: JavaScript and Python, made components by the tool chains that
-//! `autoexec plugin build` installs and uses, too.
+//! The tools that the tests run and that are not made with our SDK for Rust: JavaScript and Python, made components by the tool
+//! chains that `autoexec plugin build` installs and uses, too, and Rust with the library of WASI.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use autoexec_packaging::Interpreters;
+use autoexec_packaging::{Interpreters, Toolchain, read_tool_file};
 
 use super::encode;
 use crate::step;
@@ -14,6 +14,9 @@ use crate::step;
 /// Where the tool chains are, unless `AUTOEXEC_TOOLCHAINS` names another place. The end-to-end tests of tools in these languages look
 /// here as well.
 const TOOL_CHAINS: &str = "target/toolchains";
+
+/// What Rust is compiled for when its library is that of WASI.
+const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Builds what is out of date into `<out>/foreign`.
 pub(super) fn build(root: &Path, out: &Path) -> Result<()> {
@@ -26,7 +29,8 @@ pub(super) fn build(root: &Path, out: &Path) -> Result<()> {
     };
     fs::create_dir_all(&foreign.work).with_context(|| format!("making {}", foreign.work.display()))?;
     foreign.javascript()?;
-    foreign.python()
+    foreign.python()?;
+    foreign.rust()
 }
 
 struct Foreign {
@@ -66,6 +70,29 @@ impl Foreign {
             step::run(make.args(["app", "-o"]).arg(&core))?;
         }
         encode::with_manifest(&core, &dir.join("tool.toml"), &self.out)
+    }
+
+    /// What the compiler makes is a component already. Debian has no library for its target, so where rustup can not fetch it there is no
+    /// such tool, and the test of it says so.
+    fn rust(&self) -> Result<()> {
+        let dir = self.source.join("rust");
+        let component = self.work.join("rust").join(WASI_TARGET).join("release/foreign_rust.wasm");
+        let own = ["Cargo.toml", "Cargo.lock", "src/lib.rs"].map(|file| dir.join(file));
+        if !encode::is_up_to_date(&component, &borrowed(&self.inputs(&own)?)) {
+            if !Toolchain::is_installed_for(WASI_TARGET) {
+                step::say(format_args!("trying `rustup target add {WASI_TARGET}`"));
+                if let Err(error) = step::run(Command::new("rustup").args(["target", "add", WASI_TARGET])) {
+                    let name = read_tool_file(&dir.join("tool.toml"))?.name;
+                    step::say(format_args!("{error:#}: {name} is NOT built, and its test will not run"));
+                    return Ok(());
+                }
+            }
+            step::say(format_args!("making a component of Rust ({WASI_TARGET})"));
+            let mut cargo = Toolchain::Installed.cargo_build_for(WASI_TARGET);
+            cargo.arg("--manifest-path").arg(dir.join("Cargo.toml"));
+            step::run(cargo.arg("--target-dir").arg(self.work.join("rust")))?;
+        }
+        encode::with_manifest(&component, &dir.join("tool.toml"), &self.out)
     }
 
     /// The files of a tool, and all WIT files.

@@ -79,7 +79,7 @@ pub(super) fn host(root: &Path) -> Result<Vec<Crate>> {
 /// The crates that become guests, and the SDK they are written with.
 pub(super) fn guests(root: &Path) -> Result<Vec<Crate>> {
     let mut crates = Vec::new();
-    for workspace in ["plugins-wasm", "sdk/rust", "tests/fixtures/guests"] {
+    for workspace in ["plugins-wasm", "sdk/rust", "tests/fixtures/guests", "tests/fixtures/foreign/rust"] {
         crates.extend(read(&root.join(workspace), &["--no-deps"])?);
     }
     Ok(crates)

@@ -17,16 +17,25 @@ use tokio::sync::watch;
 
 /// The built guest `bundle/name`. Panics with what to do when it is not there: these tests must not pass without it.
 pub(crate) fn guest(name: &str) -> PathBuf {
+    let files = places(name);
+    match files.iter().find(|file| file.is_file()) {
+        Some(file) => file.clone(),
+        None => panic!("guest {name} is not built: run `cargo xtask guests` (looked for {files:?})"),
+    }
+}
+
+/// Whether a guest is there that can not be built everywhere.
+pub(crate) fn is_built(name: &str) -> bool {
+    places(name).iter().any(|file| file.is_file())
+}
+
+fn places(name: &str) -> Vec<PathBuf> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let dirs = match std::env::var_os("AUTOEXEC_GUESTS") {
         Some(dir) => vec![PathBuf::from(dir)],
         None => vec![target.join("plugins/wasm"), target.join("guests/wasm")],
     };
-    let files: Vec<PathBuf> = dirs.iter().map(|dir| dir.join(format!("{name}.wasm"))).collect();
-    match files.iter().find(|file| file.is_file()) {
-        Some(file) => file.clone(),
-        None => panic!("guest {name} is not built: run `cargo xtask guests` (looked for {files:?})"),
-    }
+    dirs.iter().map(|dir| dir.join(format!("{name}.wasm"))).collect()
 }
 
 /// A sandbox with few slots. The tests share a compiled cache, or each would compile the guests again.
