@@ -76,6 +76,8 @@ fn a_rule_within_another_is_neutral_and_one_that_is_not_is_marked() {
         ("secret = { x = { https = [\"a\"] } }", "secret = { x = { http = [\"a\"] } }"),
         ("net-probe = { hosts = [\"*\"] }", "net-probe = { hosts = [\"10.0.0.0/8\"] }"),
         ("sockets = { hosts = [\"a\"] }", "snmp = { hosts = [\"a\"] }"),
+        // The name itself may lead to a private address; a name below a suffix may not.
+        ("net-probe = { hosts = [\"*.example\"] }", "net-probe = { hosts = [\"a.example\"] }"),
         (
             "program = { k = { path = \"/k\", environment = [\"A\"] } }",
             "program = { k = { path = \"/k\", arguments = [\"a\"], environment = [\"B\"] } }",
@@ -86,5 +88,9 @@ fn a_rule_within_another_is_neutral_and_one_that_is_not_is_marked() {
         ),
     ] {
         assert_eq!(adding(first, second), [Widen], "{first} {second}");
+    }
+    let deny = |host: &str| format!("net-probe = {{ deny = [\"{host}\"] }}");
+    for (host, expected) in [("a.example", Neutral), ("example", Narrow), ("a.other", Narrow)] {
+        assert_eq!(adding(&deny("*.example"), &deny(host)), [expected], "{host}");
     }
 }

@@ -106,6 +106,18 @@ fn what_is_wider_than_seen_says_so() {
 }
 
 #[test]
+fn a_name_that_was_only_looked_up_is_granted_with_all_ports_and_that_is_told() {
+    let socket = |port| learned(&[seen(Access::Socket { host: "db.example", port, address: None }, "n")]);
+    let looked_up = socket(0);
+    assert!(
+        looked_up.text.contains("\"db.example\",") && looked_up.wider[0].contains("was looked up"),
+        "{looked_up:?}"
+    );
+    let connected = socket(1);
+    assert!(connected.text.contains("\"db.example:1\",") && connected.wider.is_empty(), "{connected:?}");
+}
+
+#[test]
 fn variables_of_a_program_are_learned_and_told_where_they_mix() {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let wider = |runs: &[(&str, &str)]| {

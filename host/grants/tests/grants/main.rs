@@ -3,6 +3,7 @@
 mod advice;
 mod arbitrary_input;
 mod audit;
+mod bounds;
 mod capabilities;
 mod covering;
 mod decisions;
