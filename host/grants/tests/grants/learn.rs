@@ -131,6 +131,10 @@ fn variables_of_a_program_are_learned_and_told_where_they_mix() {
     };
     let (text, told) = wider(&[("-u", "TZ LC_ALL"), ("-u", "LC_ALL TZ")]);
     assert!(text.contains("environment = [\n    \"LC_ALL\", # 2 times"), "{text}");
+    assert!(
+        text.contains("\n[grant.program.date]\npath = \"/bin/date\"\n"),
+        "a plain name needs no quotes: {text}"
+    );
     assert_eq!(told, [""; 0]);
     assert_eq!(wider(&[("-u", ""), ("-u", "TZ")]).1, [""; 0], "with it or without");
     for mixed in [[("-u", ""), ("-R", "TZ")], [("-u", "TZ"), ("-u", "LC_ALL")]] {
