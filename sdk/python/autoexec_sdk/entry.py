@@ -3,14 +3,13 @@
 import importlib
 import json
 import pkgutil
-import traceback
 
 import componentize_py_types
 import wit_world.exports
 import wit_world.imports
 from componentize_py_types import Err
 
-from . import host
+from . import defects, host
 from .capabilities import http_over_wasi, log  # noqa: F401: loaded here, used by `host`
 from .describe import find
 from .failure import Failure
@@ -29,7 +28,9 @@ _exports = {
 _modules.update({"http_types": module for module in list(_modules.values()) if hasattr(module, "OutgoingRequest")})
 types = next(module for module in _modules.values() if hasattr(module, "FailureKind_NotFound"))
 host.install(host.Bindings(_modules, componentize_py_types.Err))
-_tool = find(importlib.import_module("tool"))
+_module = importlib.import_module("tool")
+_tool = find(_module)
+_sources = defects.sources(_module)
 
 
 def _kind(failure):
@@ -55,7 +56,7 @@ def _ask(what, invocation, answer):
         raise Err(types.Failure(_kind(failure), failure.message, failure.exit_code)) from None
     except Exception as error:
         # A defect of the tool: its text and place go to the log, since a trap has neither.
-        log.error("the tool has a defect: " + traceback.format_exc().rstrip())
+        log.error("the tool has a defect: " + defects.told(error, _sources))
         message = f"the tool has a defect: {type(error).__name__}: {error}"
         raise Err(types.Failure(types.FailureKind_Other("defect"), message, 1)) from None
 

@@ -4,11 +4,13 @@ import enum
 import re
 import types
 import unittest
+import unittest.mock
 
 from autoexec_sdk import (
     Call, Change, Dialogue, Effect, Failure, HostError, Lines, Seconds, Secret, Tool, clock, connection, context, documents, filesystem,
     group, http, interact, job_nodes, net_probe, option, output, program, result, secret, snmp, step_outputs, target,
 )
+from autoexec_sdk import defects
 from autoexec_sdk.capabilities.job import Node
 from autoexec_sdk.testing import ANY, Host, Script
 from autoexec_sdk.tool import describe, read_options
@@ -424,6 +426,19 @@ class SdkTest(unittest.TestCase):
             host.expect("step_outputs.find", "p", "b/t_1", "x").answers([found])
             [value] = step_outputs.find("p", "b/t_1", "x")
             self.assertEqual((value.value, value.address(), value.is_runner()), ([1], "local", True))
+
+    def test_a_defect_is_told_with_the_authors_lines_and_without_reading_a_file(self):
+        module = types.ModuleType("tool")
+        module.__file__ = __file__
+        lines = defects.sources(module)
+        self.assertIn("import unittest", lines[__file__])
+        try:
+            {}["x"]
+        except KeyError as error:
+            with unittest.mock.patch("builtins.open", side_effect=AssertionError):
+                told = defects.told(error, lines).splitlines()
+        self.assertEqual(told[0], "KeyError: 'x'")
+        self.assertRegex(told[1], r'^  test_sdk.py, line \d+, in test_a_defect_is_told_.*: {}\["x"\]$')
 
     def test_the_time_of_day_has_the_runners_zone(self):
         with Host() as host:
