@@ -2,8 +2,10 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { sourceLines } from './source-lines.mjs';
 
 const [modules, project, wit, world, out] = process.argv.slice(2);
 const require = createRequire(join(modules, 'package.json'));
@@ -28,16 +30,25 @@ const entry = [
   ...imports,
   `import { exported } from '${sdk('exported.mjs')}';`,
   `import author from '${join(project, 'tool.js')}';`,
-  `const all = exported(author, { ${entries.join(', ')} });`,
+  `const all = exported(author, { ${entries.join(', ')} }, JSON.parse('@@LINES@@'));`,
   ...exports.map((name) => `export const ${name} = all.${name};`),
 ].join('\n');
 
 const bundled = await build({
   stdin: { contents: entry, resolveDir: project, sourcefile: 'entry.js' },
   alias: { 'autoexec-sdk': sdk('index.mjs') },
-  bundle: true, format: 'esm', external: ['autoexec:*', 'wasi:*'], write: false, logLevel: 'error',
+  bundle: true, format: 'esm', external: ['autoexec:*', 'wasi:*'], write: false, logLevel: 'error', sourcemap: 'external',
+  outfile: join(project, 'bundle.js'),
 }).catch(() => process.exit(1));
-const { component } = await componentize(bundled.outputFiles[0].text, {
+const [map, code] = ['.map', '.js'].map((end) => bundled.outputFiles.find(({ path }) => path.endsWith(end)).text);
+// Sources are named from the directory of the bundle, which is the author's.
+const authors = (source) => {
+  const path = relative(project, join(project, source));
+  return path.startsWith('..') || isAbsolute(path) || path.startsWith('vendor/') || source.startsWith('entry.js') ? undefined : path;
+};
+// On one line, as what it takes the place of: no line of the bundle moves.
+const lines = JSON.stringify(JSON.stringify(sourceLines(JSON.parse(map), authors)));
+const { component } = await componentize(code.replace('"@@LINES@@"', () => lines), {
   witPath: wit, worldName: world, disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event'],
 });
 writeFileSync(out, component);

@@ -23,8 +23,17 @@ const effect = (found) => {
   return found;
 };
 
-/** Makes what the world exports out of an author's tool, with the component's imports. */
-export function exported(author, modules) {
+/** What went wrong and where, in the author's files: the engine only knows lines of the bundle. */
+export function told(error, lines) {
+  const calls = String(error?.stack ?? '').split('\n').flatMap((call) => {
+    const [, name, line] = /^([^@]*)@.*?:(\d+)(?::\d+)?$/.exec(call) ?? [];
+    return lines[line] === undefined ? [] : [`  ${lines[line]}${name ? `, in ${name}` : ''}`];
+  });
+  return [String(error), ...calls].join('\n');
+}
+
+/** Makes what the world exports out of an author's tool, with the component's imports and the author's lines. */
+export function exported(author, modules, lines) {
   install(new Bindings(modules));
   const ask = (what, invocation, answer) => {
     try {
@@ -35,7 +44,7 @@ export function exported(author, modules) {
     } catch (error) {
       if (error instanceof Failure) throw failure(error);
       // A defect of the tool: its text and place go to the log, since a trap has neither.
-      log.error(`the tool has a defect: ${error?.stack ? `${error}\n${error.stack}` : error}`);
+      log.error(`the tool has a defect: ${told(error, lines)}`);
       throw failure(new Failure(`the tool has a defect: ${error}`, { kind: 'defect' }));
     }
   };

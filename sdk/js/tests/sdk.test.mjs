@@ -7,6 +7,8 @@ import {
   Change, clock, connection, context, datagrams, defineTool, Dialogue, documents, filesystem, http, interact, jobNodes, netProbe, output,
   program, secret, snmp, stepOutputs, target,
 } from '../index.mjs';
+import { told } from '../exported.mjs';
+import { sourceLines } from '../source-lines.mjs';
 import { ANY, Host, Script } from '../testing.mjs';
 import { describe, readOptions } from '../tool.mjs';
 
@@ -404,4 +406,13 @@ test('outputs of other nodes, and the time of day with the zone of the runner', 
   clock.sleep(1);
   assert.deepEqual(clock.localNow(), { unixSeconds: 1704067201, utcOffset: 3600 });
   host.verify();
+});
+
+test('a defect is told with the lines of the author', () => {
+  // Line 1 comes from the first line of sdk.mjs, line 2 from line 17 of tool.js, line 3 from the line before that.
+  const map = { sources: ['../sdk.mjs', 'tool.js'], mappings: 'AAAA;ACgBA;AADA' };
+  const lines = sourceLines(map, (name) => (name.startsWith('..') ? undefined : name));
+  assert.deepEqual(lines, { 2: 'tool.js:17', 3: 'tool.js:16' });
+  const error = { stack: 'run@source.js:2:32\nask@source.js:1:33\n@source.js:3', toString: () => 'TypeError: x' };
+  assert.equal(told(error, lines), 'TypeError: x\n  tool.js:17, in run\n  tool.js:16');
 });
