@@ -23,7 +23,7 @@ pub(crate) const ROWS: &[Row<()>] = &[
     refused!("an empty file", "not a readable WebAssembly component", "empty"),
     refused!("a core module instead of a component", "a WebAssembly core module", "core"),
     refused!("half of a good tool", "not a readable WebAssembly component", "half"),
-    refused!("a good tool with 64 bytes of its code replaced", "illegal opcode", "damaged"),
+    refused!("a good tool with 64 bytes of its code replaced", "can not be compiled", "damaged"),
     refused!("a section that claims to have 4 GiB", "not a readable WebAssembly component", "section"),
     refused!("components nested 2,000 deep", "does not export `autoexec:tool/tool@1.0.0`", "nested"),
     refused!("a name of 1 GiB, of which 10 bytes are there", "not a readable WebAssembly component", "name"),
