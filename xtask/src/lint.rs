@@ -9,6 +9,7 @@ use crate::{step, tools_doc, workspace};
 mod compatibility;
 mod documented;
 mod fences;
+mod frozen;
 mod metadata;
 mod tree;
 
@@ -42,6 +43,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(tree::check(&root, &files)?);
     findings.extend(documented::check(&root)?);
     findings.extend(compatibility::check(&root)?);
+    findings.extend(frozen::check(&root)?);
     let catalogue = tools_doc::stale(&root)?;
     findings.extend(catalogue.map(|problem| Finding::new(tools_doc::DOCUMENT, problem)));
     for finding in &findings {
