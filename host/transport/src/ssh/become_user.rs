@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::isolation::plain;
 use super::marker::Token;
 use super::task::RemoteCommand;
-use super::wrapper::{LOOKED_UP, word};
+use super::wrapper::{LINE_BREAK, LOOKED_UP, word};
 use crate::secret::Secret;
 use crate::shell::quote;
 
@@ -80,8 +80,7 @@ pub(super) enum GroupReport<'a> {
 /// The script as the other user: directory, variables, the report of its process group, command.
 pub(super) fn inner(command: &RemoteCommand, group: Option<&GroupReport<'_>>) -> String {
     let mut text = format!(
-        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; \
-         cd {} 2>/dev/null || {{ echo \"$(id -un) cannot enter the directory\"; exit 1; }}; ",
+        "{LINE_BREAK}cd {} 2>/dev/null || {{ echo \"$(id -un) cannot enter the directory\"; exit 1; }}; ",
         word(&command.dir)
     );
     for (name, value) in &command.env {

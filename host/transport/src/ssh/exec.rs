@@ -273,6 +273,11 @@ impl Conversation {
         self.closed && !self.started() && self.staying.as_ref().is_some_and(|staying| staying.reused)
     }
 
+    /// The same, after taking what is there to the end.
+    pub(super) fn proves_stale(&mut self, link: &Link) -> bool {
+        self.drained(link) && self.was_stale()
+    }
+
     /// True when the shell goes on, so that the server has nothing to say about how it ended.
     pub(super) fn shell_goes_on(&self) -> bool {
         !self.closed && self.staying.is_some()
@@ -319,8 +324,11 @@ impl Conversation {
         Ok(())
     }
 
-    /// Ends the command's input.
+    /// Ends the command's input. A shell that stays keeps its own: more lines are to come.
     pub(super) fn end_input(&mut self, link: &Link, patience: &Patience<'_>) -> Result<(), SshErrorKind> {
+        if self.staying.is_some() {
+            return Ok(());
+        }
         link.drive(patience, None, || self.channel.send_eof()).map_err(|failure| failure.during(Step::Send))
     }
 

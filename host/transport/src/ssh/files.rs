@@ -84,7 +84,7 @@ pub(super) fn remove_dir(
     for account in accounts {
         let _ = write!(
             as_accounts,
-            "\nae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1",
+            "\n{}\n[ ! -d {path} ] || ae_b | {} >/dev/null 2>&1",
             become_user::feeding(account, &format!("rm -rf {path}/* {path}/.[!.]*")),
             become_user::command(account)
         );

@@ -46,6 +46,11 @@ pub(super) enum Piece {
 /// Something to do while a step is blocked: serving the session's other channel.
 pub(super) type Meanwhile<'a> = Option<&'a mut dyn FnMut()>;
 
+/// The same for one step of several.
+pub(super) fn lent<'a>(meanwhile: &'a mut Meanwhile<'_>) -> Meanwhile<'a> {
+    meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut())
+}
+
 /// What a session speaks over.
 pub(super) enum Socket {
     /// A connection of this machine.
@@ -291,8 +296,7 @@ impl Link {
                 detail: "an earlier operation lost it".to_owned(),
             });
         }
-        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-        let mut channel = self.session_channel(patience, serve)?;
+        let mut channel = self.session_channel(patience, lent(&mut meanwhile))?;
         let mode = if merge_stderr { ssh2::ExtendedData::Merge } else { ssh2::ExtendedData::Normal };
         let started = self
             .drive(patience, None, || channel.handle_extended_data(mode))

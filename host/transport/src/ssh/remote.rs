@@ -261,10 +261,10 @@ impl<'a> Running<'a> {
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
         let conversation = Conversation::in_shell(link, &token, afterwards, &patience, None)?;
         let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
-        let sent = running.send_all(&line, afterwards, cargo, &mut patience);
+        let sent = running.send_all(&line, cargo, &mut patience);
         match sent {
             Ok(()) => Ok(running),
-            Err(_) if running.conversation.drained(link) && running.conversation.was_stale() => Ok(running),
+            Err(_) if running.conversation.proves_stale(link) => Ok(running),
             Err(kind) => {
                 running.close();
                 Err(kind)
@@ -276,16 +276,12 @@ impl<'a> Running<'a> {
     fn send_all(
         &mut self,
         line: &str,
-        afterwards: Afterwards,
         cargo: &Cargo<'_>,
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
         let (link, sink) = (&self.worker.link, self.sink);
         let mut data = |bytes: &[u8]| sink.output(bytes);
         self.conversation.send(link, line.as_bytes(), patience, &mut data)?;
-        if afterwards != Afterwards::Ends {
-            return Ok(());
-        }
         let outcome = Outcome::default();
         match cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome) {
             Ok(()) => self.conversation.end_input(link, patience),

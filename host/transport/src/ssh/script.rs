@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
-use super::link::{CLOSE_LIMIT, Link, Meanwhile};
+use super::link::{CLOSE_LIMIT, Link, Meanwhile, lent};
 use super::marker::Token;
 use super::patience::{Cancel, Patience};
 use super::wrapper::{self, Afterwards, word};
@@ -30,7 +30,7 @@ impl Ran {
     }
 }
 
-/// Runs `body` (a function body: it may `return`) and hands its stdout to `data`.
+/// Runs `body` (a function body: it may `return`, and what [`word`] writes may be in it) and hands its stdout to `data`.
 pub(super) fn run(
     link: &Link,
     body: &str,
@@ -41,8 +41,8 @@ pub(super) fn run(
     // Beside another conversation: that one's shell is the one to be kept.
     let afterwards = if meanwhile.is_some() { Afterwards::Ends } else { Afterwards::Stays };
     loop {
-        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-        if let Some(result) = attempt(link, body, afterwards, patience, serve, data)? {
+        let meanwhile = lent(&mut meanwhile);
+        if let Some(result) = attempt(link, body, afterwards, patience, meanwhile, data)? {
             return result;
         }
     }
@@ -63,21 +63,19 @@ fn attempt(
         text = format!("eval {}", word(&text));
     }
     let line = wrapper::line(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
-    let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
-    let mut conversation = Conversation::in_shell(link, &token, afterwards, patience, serve)?;
-    let sent = conversation.send(link, line.as_bytes(), patience, data).and_then(|()| match afterwards {
-        Afterwards::Stays | Afterwards::StaysAlone => Ok(()),
-        Afterwards::Ends => conversation.end_input(link, patience),
-    });
-    let result =
-        sent.and_then(|()| conversation.until_exit(link, patience, meanwhile, data)).and_then(|()| {
+    let mut conversation = Conversation::in_shell(link, &token, afterwards, patience, lent(&mut meanwhile))?;
+    let result = conversation
+        .send(link, line.as_bytes(), patience, data)
+        .and_then(|()| conversation.end_input(link, patience))
+        .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
+        .and_then(|()| {
             if conversation.exit.is_some_and(|(code, _)| code != 0) {
                 // Its words only make the error better.
                 let _ = conversation.take_rest(link, LATE_WORDS);
             }
             outcome(&conversation)
         });
-    let stale = conversation.drained(link) && conversation.was_stale();
+    let stale = conversation.proves_stale(link);
     conversation.close(link);
     Ok((!stale).then_some(result))
 }

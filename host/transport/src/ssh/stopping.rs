@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
-use super::link::{Link, Meanwhile};
+use super::link::{Link, Meanwhile, lent};
 use super::patience::{Cancel, Patience};
 use super::script;
 use crate::stop::StopLevel;
@@ -46,12 +46,11 @@ fn stop_over(
     if cancel.level() < StopLevel::Kill {
         let mut patience =
             Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill));
-        let serve = meanwhile.as_mut().map(|serve| &mut **serve as &mut dyn FnMut());
         match script::run(
             link,
             &as_account(stop_script(&group.to_string(), REMOTE_GRACE), account),
             &mut patience,
-            serve,
+            lent(&mut meanwhile),
             &mut |_| {},
         ) {
             Ok(ran) => return Ok(ran.code == 0),
@@ -76,7 +75,7 @@ fn as_account(body: String, account: Option<&Account>) -> String {
     let Some(account) = account else { return body };
     let script = format!("autoexec_stop() {{\n{body}\n}}\nautoexec_stop");
     format!(
-        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}\n{}\nae_b | {} >/dev/null 2>&1",
+        "{}\nae_b | {} >/dev/null 2>&1",
         become_user::feeding(account, &script),
         become_user::command(account)
     )

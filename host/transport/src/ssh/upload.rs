@@ -10,7 +10,7 @@ use super::link::Link;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::sftp;
-use super::wrapper::{Afterwards, Inline, Packing, Wrapper, word};
+use super::wrapper::{self, Afterwards, Inline, Packing, Wrapper, word};
 use crate::entry::{Content, UploadEntry, UploadSource};
 use crate::stop::StopLevel;
 
@@ -84,12 +84,12 @@ impl<'a> Cargo<'a> {
         patience: Patience<'_>,
         outcome: &Outcome,
     ) -> Result<(), SshErrorKind> {
+        let Some(packing) = self.packing else { return Ok(()) };
         let feed = Feed::new(link, conversation, patience, outcome);
         let buffer = BufWriter::with_capacity(BUFFER, feed);
-        match self.packing {
-            None => Ok(()),
-            Some(Packing::Plain) => archive(buffer, self.entries, outcome, |mut buffer| buffer.flush()),
-            Some(Packing::Gzip) => {
+        match packing {
+            Packing::Plain => archive(buffer, self.entries, outcome, |mut buffer| buffer.flush()),
+            Packing::Gzip => {
                 let level = flate2::Compression::fast();
                 let encoder = flate2::write::GzEncoder::new(buffer, level);
                 archive(encoder, self.entries, outcome, |encoder| encoder.finish()?.flush())
@@ -165,7 +165,6 @@ fn deliver(
         .send(link, line.as_bytes(), &mut patience, &mut |_| {})
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     let sent = match sent {
-        Ok(()) if afterwards != Afterwards::Ends => Ok(()),
         Ok(()) => conversation.end_input(link, &patience),
         // What the target says about its own end is the better message.
         Err(_) if outcome.remote_ended() => Ok(()),
@@ -174,7 +173,7 @@ fn deliver(
     let result = sent
         .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
         .and_then(|()| judge(&conversation, dir));
-    let stale = conversation.drained(link) && conversation.was_stale();
+    let stale = conversation.proves_stale(link);
     conversation.close(link);
     // Nothing has been done, and no shell stands by any more.
     if stale { deliver(worker, cargo, dir, cancel) } else { result }
@@ -215,14 +214,12 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
         .dest
         .rsplit_once('/')
         .map_or(String::new(), |(parent, _)| format!("mkdir -p {} && ", word(&format!("./{parent}"))));
-    let line = format!(
-        "ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; {}; umask 077; cd {} && {parent}rm -f {dest} && cat >{dest} && \
-         chmod {:o} {dest}; {}\n",
-        token.report("start", "0"),
+    let body = format!(
+        "umask 077; cd {} && {parent}rm -f {dest} && cat >{dest} && chmod {:o} {dest}; ae_r exit \"$?\"; ",
         word(dir),
         entry.mode & 0o7777,
-        token.report("exit", "\"$?\""),
     );
+    let line = wrapper::line(&token, &body, Afterwards::Ends);
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
     let mut conversation = Conversation::in_shell(link, &token, Afterwards::Ends, &patience, None)?;

@@ -50,6 +50,9 @@ pub(super) struct Wrapper<'a> {
     pub(super) wanted: Option<&'a Wanted>,
 }
 
+/// Shell text that defines what [`word`] writes for line breaks.
+pub(super) const LINE_BREAK: &str = "ae_n=$(printf '\\nx'); ae_n=${ae_n%x}; ";
+
 /// One word of the line, whatever the text holds (except NUL).
 pub(super) fn word(text: &str) -> String {
     quote(text).replace('\n', "'\"$ae_n\"'")
@@ -95,7 +98,7 @@ pub(super) fn line(token: &Token, body: &str, afterwards: Afterwards) -> String 
 /// a process more.
 fn complete(line: &str) -> String {
     if line.contains("$ae_n") {
-        return format!("ae_n=$(printf '\\nx'); ae_n=${{ae_n%x}}; {line}");
+        return format!("{LINE_BREAK}{line}");
     }
     line.to_owned()
 }
