@@ -94,6 +94,8 @@ pub struct AutoexecConfig {
     pub identities: Vec<std::path::PathBuf>,
     /// `ssh.identityPassphrase` (ours): opens the encrypted ones of these; from a file or the environment.
     pub identity_passphrase: Option<autoexec_transport::Secret>,
+    /// `ssh.agent` (ours): the keys of the SSH agent, after those.
+    pub ssh_agent: bool,
     /// `ssh.maxConnections` (ours).
     pub max_connections: usize,
     /// `shell.expansion` (ours): `off` (default) or `compatible`.
@@ -159,6 +161,7 @@ impl Default for AutoexecConfig {
             known_hosts: None,
             identities: Vec::new(),
             identity_passphrase: None,
+            ssh_agent: false,
             max_connections: 256,
             live_shell: false,
             shell_in_setenv: false,
@@ -316,6 +319,7 @@ impl File<'_> {
             known_hosts: self.text("autoexec", "ssh.knownHosts").map(Into::into),
             identities: self.text("autoexec", "ssh.identity").map(paths).unwrap_or_default(),
             identity_passphrase: self.passphrase()?,
+            ssh_agent: self.flag("ssh.agent")?.unwrap_or(default.ssh_agent),
             max_connections: self.connections()?.unwrap_or(default.max_connections),
             live_shell: self.live_shell()?,
             shell_in_setenv: self.flag("setenv.shell")?.unwrap_or(default.shell_in_setenv),

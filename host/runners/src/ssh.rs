@@ -255,7 +255,7 @@ pub(crate) fn target_of(shared: &Shared, node: &Node) -> Result<SshTarget, Strin
     auth.extend(shared.settings.ssh_keys.iter().cloned());
     if auth.is_empty() {
         return Err(format!(
-            "Node {} has no password, and no key is configured (ssh.identity in conf/config.ini).",
+            "Node {} has no password, and no key is configured (ssh.identity or ssh.agent in conf/config.ini).",
             node.key()
         ));
     }

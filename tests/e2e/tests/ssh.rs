@@ -294,3 +294,62 @@ fn what_may_run_only_once_is_not_run_again_when_its_ssh_process_has_ended() {
     assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "run\n");
     std::fs::write(&gate, "").unwrap();
 }
+
+/// An agent with a key in it. It ends with this.
+struct KeyAgent {
+    child: std::process::Child,
+    socket: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl KeyAgent {
+    fn with(key: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent");
+        let child = std::process::Command::new("ssh-agent")
+            .args(["-D", "-a"])
+            .arg(&socket)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Self { child, socket, _dir: dir };
+        until("the agent listens", LONG, || agent.socket.exists().then_some(())).unwrap();
+        let added = std::process::Command::new("ssh-add")
+            .arg("-q")
+            .arg(key)
+            .env("SSH_AUTH_SOCK", &agent.socket)
+            .status()
+            .unwrap();
+        assert!(added.success());
+        agent
+    }
+}
+
+impl Drop for KeyAgent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_keys_of_an_agent_log_in_to_nodes_without_a_password() {
+    let sshd = sshd();
+    let agent = KeyAgent::with(&sshd.key_path());
+    let job = job(vec![op("basic/say", "target", 1)], &[target(&sshd, 71, "")]);
+    job.home.write_remote_plugin("basic", "say", "echo said it\n").unwrap();
+    let start = || {
+        let mut command = job.command(&["--firstfire"]).unwrap();
+        command.env("SSH_AUTH_SOCK", &agent.socket);
+        job.start_command(command).unwrap().wait().unwrap()
+    };
+    assert_ne!(start().code, Some(0), "it is used only where that is configured");
+    let log = job.node_log("T", &key(71));
+    assert!(log.contains("no key is configured (ssh.identity or ssh.agent in conf/config.ini)"), "{log}");
+    let config = std::fs::read_to_string(job.home.path().join("conf/config.ini")).unwrap();
+    job.home.write("conf/config.ini", config + "ssh.agent = 1\n").unwrap();
+    let finished = start();
+    let log = job.node_log("T", &key(71));
+    assert_eq!(finished.code, Some(0), "{log}");
+    assert!(log.contains("said it"), "{log}");
+}

@@ -193,6 +193,9 @@ fn engine(
     let identities = config.autoexec.identities.iter().cloned();
     let passphrase = &config.autoexec.identity_passphrase;
     ssh_keys.extend(identities.map(|path| SshAuth::KeyFile { path, passphrase: passphrase.clone() }));
+    if config.autoexec.ssh_agent && !ssh_keys.iter().any(|way| matches!(way, SshAuth::Agent)) {
+        ssh_keys.push(SshAuth::Agent);
+    }
     let settings = ssh_settings(home, &config, request.ssh_rules);
     let (settings, conduct) = crate::ssh_file::complete(settings, home, &ssh_keys)?;
     let connector = SshConnector::new(settings);

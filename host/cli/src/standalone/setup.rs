@@ -55,7 +55,7 @@ impl Setup {
         if arguments.inventory.is_none() {
             refuse_node_phases(&plan)?;
         }
-        if config.autoexec.identities.is_empty() {
+        if config.autoexec.identities.is_empty() && !config.autoexec.ssh_agent {
             require_logins(&plan, &inventory, &filter)?;
         }
         let reported = if job.reported.is_empty() { of_last_phase(&params) } else { ids(&job.reported) };
@@ -192,7 +192,7 @@ fn require_logins(plan: &JobPlan, inventory: &Inventory, filter: &Filter) -> Res
             "phase {phase} logs in to node {} ({}), which has no password, and no key is named",
             node.name, node.host
         ))
-        .hint("give the node a `password`, or `defaults` a `key` or `agent: true`, or set ssh.identity in conf/config.ini")),
+        .hint("give the node a `password`, or `defaults` a `key` or `agent: true`, or set ssh.identity or ssh.agent in conf/config.ini")),
     }
 }
 

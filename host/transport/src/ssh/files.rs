@@ -99,7 +99,7 @@ pub(super) fn remove_dir(
 }
 
 fn quiet(worker: &Worker, body: &str, limit: Duration, cancel: &Cancel) -> Result<Ran, SshErrorKind> {
-    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate));
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0);
     script::run(&worker.link, body, &mut patience, None, &mut |_| {})
 }
 
@@ -154,7 +154,7 @@ fn begins_alike(
     let body = format!("head -c {length} < {path} | sha256sum");
     let mut said = Vec::new();
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
-    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate));
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0);
     script::run(&worker.link, &body, &mut patience, None, &mut |bytes| {
         if said.len() < MAX_PREFIX {
             said.extend_from_slice(bytes);
@@ -188,8 +188,10 @@ fn fetch(
         max_bytes.saturating_add(1).saturating_sub(offset)
     );
     let mut unpacking = Unpacking::new(offset, max_bytes, write);
-    let mut patience =
-        Patience::new(Step::Output, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
+    let limit = worker.settings.write_timeout;
+    // A file that is packed may get a little longer.
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate))
+        .up_to(max_bytes.saturating_add(max_bytes / 64).saturating_add(MIN_GZIP));
     let ran = script::run(&worker.link, &body, &mut patience, None, &mut |bytes| unpacking.take(bytes))?;
     match ran.code {
         MISSING => return Ok(None),

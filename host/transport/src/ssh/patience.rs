@@ -42,6 +42,8 @@ pub(super) struct Patience<'a> {
     moved: usize,
     /// Bytes that count as progress.
     enough: usize,
+    /// Bytes that can still be counted.
+    room: u64,
 }
 
 impl<'a> Patience<'a> {
@@ -55,12 +57,18 @@ impl<'a> Patience<'a> {
             ends_at: level,
             moved: 0,
             enough: PROGRESS,
+            room: u64::MAX,
         }
     }
 
     /// The limit is one on silence: every byte starts it again.
     pub(super) fn on_silence(self) -> Self {
         Self { enough: 1, ..self }
+    }
+
+    /// So many bytes can be progress, and what goes beyond is none: a peer that sends without end gets no more time for it.
+    pub(super) fn up_to(self, bytes: u64) -> Self {
+        Self { room: bytes, ..self }
     }
 
     /// The same limit and moment for another step of the same whole.
@@ -85,7 +93,9 @@ impl<'a> Patience<'a> {
 
     /// Starts the limit again once enough has moved: a peer that sends one byte a second makes no progress.
     pub(super) fn moved(&mut self, bytes: usize) {
-        self.moved = self.moved.saturating_add(bytes);
+        let counted = usize::try_from(self.room).unwrap_or(usize::MAX).min(bytes);
+        self.room = self.room.saturating_sub(counted as u64);
+        self.moved = self.moved.saturating_add(counted);
         if self.moved >= self.enough {
             self.renew();
         }
@@ -121,6 +131,21 @@ mod tests {
         assert_eq!(patience.until(), until);
         patience.moved(1);
         assert!(patience.until() > until);
+    }
+
+    #[test]
+    fn more_than_was_asked_for_is_no_progress() {
+        let cancel = Cancel::new(StopToken::never(), Arc::default());
+        let mut patience = Patience::new(Step::Output, Duration::from_hours(1), &cancel, None).up_to(10_000);
+        for renewed in [true, true, false, false] {
+            let until = patience.until();
+            patience.moved(4_999);
+            assert_eq!(patience.until() > until, renewed);
+        }
+        let mut none = Patience::new(Step::Output, Duration::from_hours(1), &cancel, None).up_to(0);
+        let until = none.until();
+        none.moved(usize::MAX);
+        assert_eq!(none.until(), until);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use autoexec_transport::ssh::{SshConnector, SshError, SshErrorKind, SshSettings, SshTarget};
 use autoexec_transport::{Exit, StopToken};
 
-use crate::harness::{Bed, Collected, DEADLINE, shell};
+use crate::harness::{Bed, Collected, DEADLINE, lives, shell};
 
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -220,4 +220,65 @@ async fn idle_connections_cost_little_memory() {
     let mut first = live.swap_remove(0);
     let end = first.run(shell("exit 3"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
     assert_eq!(end.exit, Some(Exit::Code(3)));
+}
+
+/// A packet of SSH before any key exchange.
+fn plain_packet(kind: u8, length: usize) -> Vec<u8> {
+    let padding = 8 - (5 + 1 + length) % 8 + 8;
+    let total = u32::try_from(1 + 1 + length + padding).unwrap();
+    let mut packet = total.to_be_bytes().to_vec();
+    packet.extend([u8::try_from(padding).unwrap(), kind]);
+    packet.resize(packet.len() + length + padding, 0);
+    packet
+}
+
+#[tokio::test]
+async fn packets_without_end_instead_of_a_key_exchange_cost_neither_memory_nor_time_nor_leave_a_process() {
+    // What nobody knows is kept by libssh2, what is to be ignored is not.
+    for (kind, length) in [(200, 30_000), (2, 30_000)] {
+        let bed = Bed::new();
+        let packet = plain_packet(kind, length);
+        let port = peer(move |mut socket| {
+            let _ = socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+            let many = packet.repeat(8);
+            while socket.write_all(&many).is_ok() {}
+        });
+        let mut settings = bed.settings.clone();
+        settings.connect_timeout = LIMIT;
+        let target = SshTarget { port, ..bed.target(vec![bed.key()]) };
+        let begin = Instant::now();
+        let connector = SshConnector::new(settings);
+        let connecting = {
+            let connector = connector.clone();
+            tokio::spawn(async move { connector.connect(&target, &StopToken::never()).await })
+        };
+        let mut most = 0;
+        while !connecting.is_finished() {
+            for worker in workers() {
+                most = most.max(memory_kib(&worker.to_string()));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let error = connecting.await.unwrap().unwrap_err();
+        println!("{kind}: {error} {:?} {most} KiB", begin.elapsed());
+        assert!(begin.elapsed() < LIMIT + Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert!(most < 1200 * 1024, "{most} KiB");
+        let deadline = Instant::now() + DEADLINE / 4;
+        connector.close().await;
+        while !workers().is_empty() {
+            assert!(Instant::now() < deadline, "a process is left: {:?}", workers());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The processes of ours that hold connections. (Each test is a process of its own.)
+fn workers() -> Vec<nix::unistd::Pid> {
+    autoexec_test_support::process::children_of(nix::unistd::getpid())
+        .into_iter()
+        .filter(|child| {
+            let name = std::fs::read_to_string(format!("/proc/{child}/comm"));
+            name.is_ok_and(|name| name.trim() == "autoexec-ssh" && lives(child.as_raw()))
+        })
+        .collect()
 }

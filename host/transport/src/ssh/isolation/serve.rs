@@ -4,13 +4,17 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 
 use super::handing::{Handed, receive_settings, take};
 use super::serving::Serving;
 use crate::ssh::dialer::Dialer;
+
+/// Memory of a worker. libssh2 keeps each packet that it does not know for as long as the session lives, so that a hostile host
+/// would take all that there is. What 64 connections need while they work is a small part of this.
+const MEMORY: rlim_t = 1024 * 1024 * 1024;
 
 /// Why a worker does not work.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,10 @@ fn restrict(control: &UnixStream) -> io::Result<()> {
     nix::sys::prctl::set_name(c"autoexec-ssh")?;
     nix::sys::prctl::set_no_new_privs()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // Of data, not of addresses: what the allocator only reserves costs nothing.
+    let (_, allowed) = getrlimit(Resource::RLIMIT_DATA)?;
+    let memory = MEMORY.min(allowed);
+    setrlimit(Resource::RLIMIT_DATA, memory, memory)?;
     let own = u32::try_from(control.as_raw_fd()).unwrap_or(u32::MAX);
     for (first, last) in [(3, own.saturating_sub(1)), (own.saturating_add(1), u32::MAX)] {
         if first > last {
