@@ -5,7 +5,9 @@ use std::time::Duration;
 /// TERM each second for the grace time, then KILL, and a look each 0.2 s. It returns 0 when nothing is left alive.
 ///
 /// `ps` tells zombies from live processes and finds members of the command's session that changed their group; a
-/// target without a usable `ps` is asked by signal 0, where "not permitted" means alive.
+/// target without a usable `ps` is asked by signal 0, where "not permitted" means alive. A process that has the group's
+/// number and is in no such group is about to make it, so it is waited for; it may also be another one that got the number
+/// later, so it is not signalled.
 pub(crate) fn stop_script(group: &str, grace: Duration) -> String {
     format!(
         r#"g={group}; n={ticks}
@@ -21,18 +23,20 @@ alive() {{
   if [ -n "$all" ]; then
     live=$(printf '%s\n' "$all" | while read -r p q s t; do
       case $t in Z*|X*) continue ;; esac
-      if [ "$q" = "$g" ] || [ "$s" = "$g" ]; then echo "$p"; fi
+      if [ "$q" = "$g" ] || [ "$s" = "$g" ]; then echo "$p"; elif [ "$p" = "$g" ]; then echo coming; fi
     done)
     [ -n "$live" ]
     return
   fi
-  e=$(kill -s 0 -- "-$g" 2>&1) && return 0
-  case $e in *[Nn]"o such process"*) return 1 ;; esac
-  return 0
+  for p in "-$g" "$g"; do
+    e=$(kill -s 0 -- "$p" 2>&1) && return 0
+    case $e in *[Nn]"o such process"*) ;; *) return 0 ;; esac
+  done
+  return 1
 }}
 signal() {{
   kill -s "$1" -- "-$g" 2>/dev/null
-  for p in $live; do kill -s "$1" "$p" 2>/dev/null; done
+  for p in $live; do [ "$p" = coming ] || kill -s "$1" "$p" 2>/dev/null; done
 }}
 pause() {{ sleep 0.2 2>/dev/null || {{ sleep 1; i=$((i + 4)); }}; i=$((i + 1)); }}
 i=0; next=0

@@ -22,21 +22,32 @@ pub(super) fn log_in(
     credentials: &[Credential],
     patience: &Patience<'_>,
 ) -> Result<(), SshErrorKind> {
-    let mut offered = offers(link, user, patience)?;
+    let mut offered: Option<Vec<String>> = None;
     let mut attempt = Attempt { link, user, patience, tried: Vec::new() };
     for auth in credentials {
         if link.session().authenticated() {
             break;
         }
-        if !offered.iter().any(|method| serves(auth, method)) && !attempt.tried.is_empty() {
-            // A server that wants a key and then a password offers the password only after the key.
-            offered = offers(link, user, patience)?;
+        let first = attempt.tried.is_empty();
+        if first && matches!(auth, Credential::Key { .. }) {
+            // Most servers take keys, and one that does not says so in its answer: no round trip for the question.
+            attempt.with(auth, &["publickey".to_owned()])?;
+            continue;
         }
-        attempt.with(auth, &offered)?;
+        // A server that wants a key and then a password offers the password only after the key.
+        let is_known = |methods: &Vec<String>| first || methods.iter().any(|method| serves(auth, method));
+        let methods = match offered.take().filter(is_known) {
+            Some(methods) => methods,
+            None => offers(link, user, patience)?,
+        };
+        attempt.with(auth, &methods)?;
+        offered = Some(methods);
     }
     if link.session().authenticated() {
         return Ok(());
     }
+    // For the error's text alone.
+    let offered = offered.or_else(|| offers(link, user, patience).ok()).unwrap_or_default();
     Err(SshErrorKind::Auth { tried: attempt.tried, offered })
 }
 

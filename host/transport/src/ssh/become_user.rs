@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::plain;
 use super::marker::Token;
+use super::resident::{LINE_BREAK, LOOKED_UP, word};
 use super::task::RemoteCommand;
-use super::wrapper::{LINE_BREAK, LOOKED_UP, word};
 use crate::secret::Secret;
 use crate::shell::quote;
 

@@ -13,8 +13,8 @@ use super::isolation::plain;
 use super::link::{CLOSE_LIMIT, Link, Meanwhile, Piece, SHARED_NAP, serve};
 use super::marker::{Filter, Part, Report, Token};
 use super::patience::{Cancel, Patience};
+use super::resident::{self, Afterwards, Line};
 use super::script;
-use super::wrapper::{self, Afterwards};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
 use crate::stop::StopLevel;
@@ -144,7 +144,7 @@ impl Conversation {
     pub(super) fn in_shell(
         link: &Link,
         token: &Token,
-        afterwards: Afterwards,
+        line: &Line,
         patience: &Patience<'_>,
         meanwhile: Meanwhile<'_>,
     ) -> Result<Self, SshErrorKind> {
@@ -153,9 +153,9 @@ impl Conversation {
         let reused = standby.is_some();
         let mut conversation = match standby {
             Some(channel) => Self::on(channel, filter, false),
-            None => Self::start(link, wrapper::SHELL, filter, false, patience, meanwhile)?,
+            None => Self::start(link, resident::command(), filter, false, patience, meanwhile)?,
         };
-        if afterwards != Afterwards::Ends {
+        if line.afterwards() != Afterwards::Ends {
             let mark = token.rendered("over", 0);
             conversation.staying = Some(Staying { reused, pid: None, mark, stdout: false, stderr: false });
         }

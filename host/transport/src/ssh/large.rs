@@ -11,8 +11,9 @@ use super::files::RemoteDir;
 use super::inventory::FileDigest;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
+use super::resident::{Afterwards, Line, word};
 use super::upload;
-use super::wrapper::{self, Afterwards, word};
+use super::wrapper;
 use crate::entry::UploadEntry;
 use crate::stop::StopLevel;
 
@@ -49,7 +50,7 @@ fn line(
     digest: &str,
     length: u64,
     gzip: bool,
-) -> String {
+) -> Line {
     let root = word(dir.path());
     let dest = word(&format!("./{}", entry.dest));
     let part = word(&format!("./{}.part-{}.", entry.dest, digest.get(..16).unwrap_or(digest)));
@@ -81,7 +82,7 @@ fn line(
         own = token.text(),
         mode = entry.mode & 0o7777,
     );
-    wrapper::line(token, &line, Afterwards::Ends)
+    Line::new(token, &line, Afterwards::Ends)
 }
 
 /// One try; the report of a target without `gzip` is a result.
@@ -98,9 +99,9 @@ fn attempt(
     let text = line(&token, dir, make, entry, &hex::encode(digest), content.length, gzip);
     let limit = worker.settings.write_timeout;
     let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-    let mut conversation = Conversation::in_shell(link, &token, Afterwards::Ends, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &text, &patience, None)?;
     let result = conversation
-        .send(link, text.as_bytes(), &mut patience, &mut |_| {})
+        .send(link, text.bytes(), &mut patience, &mut |_| {})
         .and_then(|()| {
             conversation
                 .until(link, &mut patience, |conversation| matches!(conversation.last, Some(Report::Have(_))))

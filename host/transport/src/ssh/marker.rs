@@ -170,8 +170,7 @@ impl Filter {
     fn split(&mut self, bytes: &[u8], take: &mut dyn FnMut(Part<'_>)) -> usize {
         let mut done = 0;
         let mut from = 0;
-        while let Some(position) = bytes.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == RS))
-        {
+        while let Some(position) = bytes.get(from..).and_then(|rest| memchr::memchr(RS, rest)) {
             let at = from + position;
             let candidate = bytes.get(at..).unwrap_or_default();
             match self.judge(candidate) {

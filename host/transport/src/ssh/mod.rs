@@ -36,6 +36,7 @@ mod marker;
 mod patience;
 mod private_key;
 mod remote;
+mod resident;
 mod rules;
 mod script;
 mod settings;

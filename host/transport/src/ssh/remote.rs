@@ -15,10 +15,11 @@ use super::inventory::{self, Plan};
 use super::large::{self, LARGE};
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
+use super::resident::Line;
 use super::stopping::stop_group;
 use super::task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd};
 use super::upload::{self, Cargo};
-use super::wrapper::{self, Afterwards, Packing, Wrapper};
+use super::wrapper::{self, Packing, Wrapper};
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
 use crate::shell::is_variable_name;
@@ -193,7 +194,6 @@ pub(super) fn attach(
 ) -> Result<TaskEnd, SshErrorKind> {
     let token = Token::random()?;
     let line = wrapper::attach(&token, detached.dir(), detached.offset(), task.wanted.as_ref());
-    let line = (line, Afterwards::Ends);
     let mut running = Running::send(worker, task, line, token, &Cargo::default(), sink, cancel, news)?;
     let end = running.finish();
     running.close();
@@ -242,14 +242,13 @@ impl<'a> Running<'a> {
             detached: task.detached.as_ref().map(DetachedRun::dir),
             wanted: task.wanted.as_ref(),
         };
-        let line = (wrapper.line(&token), wrapper.afterwards());
-        Self::send(worker, task, line, token, cargo, sink, cancel, news)
+        Self::send(worker, task, wrapper.line(&token), token, cargo, sink, cancel, news)
     }
 
     fn send(
         worker: &'a Worker,
         task: &'a RemoteTask,
-        (line, afterwards): (String, Afterwards),
+        line: Line,
         token: Token,
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
@@ -259,7 +258,7 @@ impl<'a> Running<'a> {
         let link = &worker.link;
         let limit = worker.settings.write_timeout;
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-        let conversation = Conversation::in_shell(link, &token, afterwards, &patience, None)?;
+        let conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
         let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
         let sent = running.send_all(&line, cargo, &mut patience);
         match sent {
@@ -275,13 +274,13 @@ impl<'a> Running<'a> {
     /// Until the last byte of the line is sent a stop leaves a line that is cut off, and that does nothing.
     fn send_all(
         &mut self,
-        line: &str,
+        line: &Line,
         cargo: &Cargo<'_>,
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
         let (link, sink) = (&self.worker.link, self.sink);
         let mut data = |bytes: &[u8]| sink.output(bytes);
-        self.conversation.send(link, line.as_bytes(), patience, &mut data)?;
+        self.conversation.send(link, line.bytes(), patience, &mut data)?;
         let outcome = Outcome::default();
         match cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome) {
             Ok(()) => self.conversation.end_input(link, patience),
@@ -491,8 +490,6 @@ impl<'a> Running<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::marker::{Filter, Part};
-    use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
 
     fn command() -> RemoteCommand {
@@ -502,29 +499,6 @@ mod tests {
             program_line: "true".into(),
             account: None,
         }
-    }
-
-    fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> String {
-        let wrapper = Wrapper { command: Some(command), ..Wrapper::default() };
-        wrapper::line(token, &wrapper.body(token), afterwards)
-    }
-
-    const BOTH: [Afterwards; 2] = [Afterwards::StaysAlone, Afterwards::Ends];
-
-    /// What a shell makes of lines: reports, output, and what it says itself.
-    fn conversation(shell: &str, line: &str, token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
-        use std::io::Write;
-        let script = wrapper::SHELL.split('\'').nth(1).unwrap();
-        let pipe = std::process::Stdio::piped;
-        let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let (mut reports, mut data) = (Vec::new(), Vec::new());
-        Filter::new(token).feed(&output.stdout, &mut |part| match part {
-            Part::Data(bytes) => data.extend_from_slice(bytes),
-            Part::Report(report) => reports.push(report),
-        });
-        (reports, data, output.stderr)
     }
 
     #[test]
@@ -540,90 +514,5 @@ mod tests {
         assert!(check(&bad).is_err());
         bad = RemoteCommand { dir: String::new(), ..command() };
         assert!(check(&bad).is_err());
-    }
-
-    #[test]
-    fn a_line_cut_off_anywhere_runs_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let mark = dir.path().join("ran");
-        let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
-        let token = Token::random().unwrap();
-        let text = line(&command, &token, Afterwards::StaysAlone);
-        for cut in (0..text.len() - 1).filter(|cut| text.is_char_boundary(*cut)).step_by(29) {
-            conversation("/bin/dash", text.get(..cut).unwrap(), &token);
-            assert!(!mark.exists(), "ran when cut at {cut}");
-        }
-        conversation("/bin/dash", &text, &token);
-        assert!(mark.exists());
-    }
-
-    #[test]
-    fn each_shell_runs_and_reports() {
-        let program = "sh -c 'echo \"$A\"; exit 42'".to_owned();
-        let env = vec![("A".to_owned(), "it's\n\"two\" $lines".to_owned())];
-        let command = RemoteCommand { program_line: program, env, ..command() };
-        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
-            let token = Token::random().unwrap();
-            let (reports, said, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
-            let group = reports.iter().find_map(|report| match report {
-                Report::Group(group) => Some(*group),
-                _ => None,
-            });
-            let group = Report::Group(group.filter(|group| *group > 1).unwrap());
-            let want = match (afterwards, reports.get(1)) {
-                (Afterwards::Ends, _) => vec![Report::Start, group, Report::Exit(42)],
-                (_, Some(shell)) => vec![Report::Start, *shell, group, Report::Exit(42), Report::Over],
-                (_, None) => vec![],
-            };
-            assert_eq!(reports, want, "{shell}: {said:?} {stderr:?}");
-            assert_eq!(String::from_utf8_lossy(&said), "it's\n\"two\" $lines\n", "{shell}");
-        }
-    }
-
-    #[test]
-    fn each_shell_does_one_line_after_another_and_knows_nothing_of_the_last() {
-        let command =
-            |program: &str| RemoteCommand { program_line: format!("sh -c '{program}'"), ..command() };
-        for shell in shells() {
-            let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
-            // What reads its input would take the next line; what goes on would write into its output.
-            let lines = [
-                line(&command("cat; echo one; exit 3"), &first, Afterwards::StaysAlone),
-                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::StaysAlone),
-                "not a line of ours that is whole".to_owned(),
-            ];
-            let (reports, ..) = conversation(shell, &lines.concat(), &first);
-            assert!(reports.ends_with(&[Report::Exit(3), Report::Over]), "{shell}: {reports:?}");
-            let (reports, said, stderr) = conversation(shell, &lines.concat(), &second);
-            assert!(reports.ends_with(&[Report::Exit(4), Report::Over]), "{shell}: {reports:?}");
-            assert_eq!(String::from_utf8_lossy(&said), "two 1 none\n", "{shell}");
-            let ends = String::from_utf8_lossy(&stderr).matches(" over 0").count();
-            assert_eq!(ends, 2, "{shell}: {stderr:?}");
-        }
-    }
-
-    #[test]
-    fn each_shell_tells_a_signal_from_an_exit_code() {
-        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
-            for (script, signalled) in [("kill -TERM $$", true), ("kill -KILL $$", true), ("exit 143", false)]
-            {
-                let token = Token::random().unwrap();
-                let command = RemoteCommand { program_line: format!("sh -c '{script}'"), ..command() };
-                let (reports, _, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
-                let code = reports.iter().find_map(|report| match report {
-                    Report::Exit(code) => Some(code),
-                    _ => None,
-                });
-                let Some(code) = code else { panic!("{shell}: {reports:?}") };
-                let mark = |name| String::from_utf8(token.rendered(name, 0)).unwrap();
-                let stderr = String::from_utf8_lossy(&stderr).replace(&mark("over"), "");
-                let remark = stderr.rsplit_once(&mark("run")).unwrap().1.trim();
-                assert_eq!(
-                    *code > 256 || !remark.is_empty(),
-                    signalled,
-                    "{shell} {script}: {code} {stderr:?}"
-                );
-            }
-        }
     }
 }

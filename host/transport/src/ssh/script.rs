@@ -8,7 +8,7 @@ use super::exec::Conversation;
 use super::link::{CLOSE_LIMIT, Link, Meanwhile, lent};
 use super::marker::Token;
 use super::patience::{Cancel, Patience};
-use super::wrapper::{self, Afterwards, word};
+use super::resident::{Afterwards, Line, word};
 use crate::stop::StopToken;
 
 /// How long the words of a script that failed may come after its report.
@@ -62,10 +62,10 @@ fn attempt(
     if text.contains('\n') {
         text = format!("eval {}", word(&text));
     }
-    let line = wrapper::line(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
-    let mut conversation = Conversation::in_shell(link, &token, afterwards, patience, lent(&mut meanwhile))?;
+    let line = Line::new(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
+    let mut conversation = Conversation::in_shell(link, &token, &line, patience, lent(&mut meanwhile))?;
     let result = conversation
-        .send(link, line.as_bytes(), patience, data)
+        .send(link, line.bytes(), patience, data)
         .and_then(|()| conversation.end_input(link, patience))
         .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
         .and_then(|()| {

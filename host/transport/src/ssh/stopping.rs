@@ -103,6 +103,32 @@ mod tests {
         (group, std::thread::spawn(move || drop(leader.wait())))
     }
 
+    #[test]
+    fn a_process_that_is_about_to_lead_its_group_is_waited_for() {
+        for shell in shells() {
+            let mut coming = std::process::Command::new("/bin/sh")
+                .args(["-c", "sleep 0.3; exec setsid sleep 300"])
+                .spawn()
+                .unwrap();
+            let group = coming.id().to_string();
+            let reaper = std::thread::spawn(move || coming.wait().unwrap());
+            let script = format!("f() {{\n{}\n}}\nf", stop_script(&group, Duration::from_secs(2)));
+            assert!(of(shell).arg(script).status().unwrap().success(), "{shell}");
+            let ended = std::os::unix::process::ExitStatusExt::signal(&reaper.join().unwrap());
+            assert_eq!(ended, Some(15), "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_only_has_the_number_of_the_group_is_no_proof_and_lives_on() {
+        let mut other = std::process::Command::new("/bin/sleep").arg("300").spawn().unwrap();
+        let script = format!("f() {{\n{}\n}}\nf", stop_script(&other.id().to_string(), Duration::ZERO));
+        assert_eq!(of("/bin/sh").arg(script).status().unwrap().code(), Some(1));
+        assert_eq!(other.try_wait().unwrap(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
     /// True while something of the group is more than a zombie: a container's init may take its time to reap.
     fn lives(group: i32) -> bool {
         let output = std::process::Command::new("ps").args(["-A", "-o", "pgid=,stat="]).output().unwrap();

@@ -9,8 +9,9 @@ use super::feed::{Feed, Outcome};
 use super::link::Link;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
+use super::resident::{Afterwards, Line, word};
 use super::sftp;
-use super::wrapper::{self, Afterwards, Inline, Packing, Wrapper, word};
+use super::wrapper::{Inline, Packing, Wrapper};
 use crate::entry::{Content, UploadEntry, UploadSource};
 use crate::stop::StopLevel;
 
@@ -156,13 +157,13 @@ fn deliver(
     let link = &worker.link;
     let token = Token::random()?;
     let wrapper = Wrapper { root: dir, inline: &cargo.inline, stream: cargo.packing, ..Wrapper::default() };
-    let (line, afterwards) = (wrapper.line(&token), wrapper.afterwards());
+    let line = wrapper.line(&token);
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let mut conversation = Conversation::in_shell(link, &token, afterwards, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
     let outcome = Outcome::default();
     let sent = conversation
-        .send(link, line.as_bytes(), &mut patience, &mut |_| {})
+        .send(link, line.bytes(), &mut patience, &mut |_| {})
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     let sent = match sent {
         Ok(()) => conversation.end_input(link, &patience),
@@ -219,13 +220,13 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
         word(dir),
         entry.mode & 0o7777,
     );
-    let line = wrapper::line(&token, &body, Afterwards::Ends);
+    let line = Line::new(&token, &body, Afterwards::Ends);
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let mut conversation = Conversation::in_shell(link, &token, Afterwards::Ends, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
     let outcome = Outcome::default();
     let mut content = open(entry)?;
-    let mut sent = conversation.send(link, line.as_bytes(), &mut patience, &mut |_| {});
+    let mut sent = conversation.send(link, line.bytes(), &mut patience, &mut |_| {});
     if sent.is_ok() {
         let mut feed = Feed::new(link, &mut conversation, patience.at(Step::Send), &outcome);
         if let Err(source) = io::copy(&mut content.reader, &mut feed) {

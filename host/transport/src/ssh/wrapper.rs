@@ -7,11 +7,8 @@ use std::fmt::Write as _;
 
 use super::become_user::{self, GroupReport, Method};
 use super::marker::Token;
+use super::resident::{Afterwards, Line, word};
 use super::task::{RemoteCommand, Wanted};
-use crate::shell::quote;
-
-/// What login shells of any kind, csh included, are asked to run: a shell that does one line after another.
-pub(super) const SHELL: &str = r#"exec /bin/sh -c 'while IFS= read -r ae_l; do eval "$ae_l"; done'"#;
 
 /// Code of a target without what a detached command needs.
 pub(super) const NO_TOOLS: i32 = 96;
@@ -50,59 +47,6 @@ pub(super) struct Wrapper<'a> {
     pub(super) wanted: Option<&'a Wanted>,
 }
 
-/// Shell text that defines what [`word`] writes for line breaks.
-pub(super) const LINE_BREAK: &str = "ae_n=$(printf '\\nx'); ae_n=${ae_n%x}; ";
-
-/// One word of the line, whatever the text holds (except NUL).
-pub(super) fn word(text: &str) -> String {
-    quote(text).replace('\n', "'\"$ae_n\"'")
-}
-
-/// Shell text that reports need.
-fn prelude(token: &Token) -> String {
-    format!(
-        "ae_t={}; ae_r() {{ printf '\\036%s %s %s\\036' \"$ae_t\" \"$1\" \"$2\"; }}; ae_r start 0; ",
-        token.text()
-    )
-}
-
-/// What becomes of the shell when a line is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    /// It ends, and with it the channel. What follows the line on the channel is input of the line's commands.
-    Ends,
-    /// It waits for another line. What the line does leaves nothing behind.
-    Stays,
-    /// It waits for another line once nothing is left that could still write: all output goes through a pipe, and its end
-    /// is waited for. A process that a command left behind cannot get into the output of the next one.
-    StaysAlone,
-}
-
-/// The line that has a shell do `body`, which reports an exit code and may `exit`.
-pub(super) fn line(token: &Token, body: &str, afterwards: Afterwards) -> String {
-    let prelude = prelude(token);
-    let over = "ae_r over 0; ae_r over 0 >&2\n";
-    let line = match afterwards {
-        Afterwards::Ends => format!("{prelude}{body}exit 0\n"),
-        Afterwards::Stays => {
-            format!("ae_l=; {prelude}ae_r shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}")
-        }
-        Afterwards::StaysAlone => {
-            format!("ae_l=; {prelude}ae_r shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; {over}")
-        }
-    };
-    complete(&line)
-}
-
-/// The whole line. What [`word`] writes for line breaks is defined only where there are some: on a target each `$()` is
-/// a process more.
-fn complete(line: &str) -> String {
-    if line.contains("$ae_n") {
-        return format!("{LINE_BREAK}{line}");
-    }
-    line.to_owned()
-}
-
 /// Makes the root (a word), and directories below it. `mkdir` fails on anything that is there already, a planted link
 /// included.
 pub(super) fn make_root(root: &str, below: impl Iterator<Item = String>) -> String {
@@ -124,9 +68,9 @@ impl Wrapper<'_> {
         }
     }
 
-    /// The line, with its end.
-    pub(super) fn line(&self, token: &Token) -> String {
-        line(token, &self.body(token), self.afterwards())
+    /// The line.
+    pub(super) fn line(&self, token: &Token) -> Line {
+        Line::new(token, &self.body(token), self.afterwards())
     }
 
     /// What the line has the shell do.
@@ -161,7 +105,9 @@ impl Wrapper<'_> {
         // A shell that stays does it in the process that does the line, another one in a process of its own: what comes
         // next is to find directory and mask as they were.
         let own = self.afterwards() == Afterwards::Ends;
-        line.push_str(if own { "( " } else { ": \"${ae_u:=$(umask)}\"; " });
+        if own {
+            line.push_str("( ");
+        }
         let _ = write!(line, "umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
         if let Some(check) = self.check {
             let _ = write!(
@@ -257,56 +203,51 @@ fn enter(command: &RemoteCommand) -> String {
     format!("cd {} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}", word(&command.dir))
 }
 
-/// Directory and variables of the command, as a function `ae_e`.
-fn entering(command: &RemoteCommand) -> String {
-    let mut text = format!("ae_e() {{ {}; ", enter(command));
+/// Sets the command's variables.
+fn exports(command: &RemoteCommand) -> String {
+    let mut text = String::new();
     for (name, value) in &command.env {
-        let _ = write!(text, "{name}={}; export {name}; ", word(value));
+        let _ = write!(text, "{} {name}={}", if text.is_empty() { "export" } else { "" }, word(value));
     }
-    text.push_str("}; ");
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
     text
 }
 
-/// What a shell becomes the command with: it names its process group first, which is its own where it is told so.
-fn becoming(command: &RemoteCommand) -> String {
-    format!(
-        "exec </dev/null 2>&1; ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ \"$1\" ] || ae_g={LOOKED_UP}; \
-         printf '\\036%s group %s\\036' \"$ae_t\" \"$ae_g\"; exec {}",
-        command.program_line
-    )
+/// Becomes the command, by what the shell has as words for it. A line has no line breaks, so text that has some is a word.
+fn executing(program_line: &str) -> String {
+    if program_line.contains('\n') {
+        return format!("eval \"exec \\\"\\$@\\\" \"{}", word(program_line));
+    }
+    format!("exec \"$@\" {program_line}")
 }
 
-/// The group of a shell that did not make one itself.
-pub(super) const LOOKED_UP: &str = r#""$(($(ps -o pgid= -p $$)))""#;
+/// Directory and variables of the command, as a function `ae_e`.
+fn entering(command: &RemoteCommand) -> String {
+    format!("ae_e() {{ {}; {}}}; ", enter(command), exports(command))
+}
 
-/// The command gets a session of its own; where there is no `setsid`, job control gives it a group. bash tells of
-/// signals only outside of its POSIX mode.
+/// Runs the command in a session of its own, see [`super::resident`].
 fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
-    line.push_str("case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ");
-    line.push_str("printf '\\036%s run 0\\036' \"$ae_t\" >&2; ");
     if let Some(account) = &command.account {
         let inner = become_user::inner(command, Some(&GroupReport::Output(token)));
         let _ = write!(
             line,
-            "{}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
+            "case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; ae_r run 0 >&2; \
+             {}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
             become_user::feeding(account, &inner),
             become_user::command(account)
         );
         return;
     }
-    let mut env = String::new();
-    for (name, value) in &command.env {
-        let _ = write!(env, "{name}={} ", word(value));
-    }
-    // Variables stand before the command, so that a shell can start it without a process in between. Redirections do not:
-    // a shell that is there still would say in their place what ended the command.
+    // Variables are set where the command is to start and nothing of ours is looked up any more.
     let _ = write!(
         line,
-        "{}; ae_p={}; ae_x() {{ {env}AUTOEXEC_T=$ae_t \"$@\"; }}; \
-         if command -v setsid >/dev/null 2>&1; then ae_x setsid /bin/sh -c \"$ae_p\" sh own; x=$?; \
-         else set -m 2>/dev/null; ae_x /bin/sh -c \"$ae_p\" sh & wait \"$!\"; x=$?; set +m 2>/dev/null; fi; ",
+        "{}; ae_x() {{ exec </dev/null 2>&1; {}{}; }}; ae_a; ",
         enter(command),
-        word(&becoming(command))
+        exports(command),
+        executing(&command.program_line)
     );
 }
 
@@ -377,19 +318,12 @@ fn finish(line: &mut String, wanted: Option<&Wanted>) {
     line.push_str("ae_r exit \"$x\"; ");
     if let Some(wanted) = wanted {
         let files: Vec<String> = wanted.files.iter().map(|file| word(file)).collect();
-        let max = wanted.max_bytes;
-        let _ = write!(
-            line,
-            "if [ \"$x\" = 0 ]; then for f in {}; do if [ -s \"$f\" ]; then z=$(($(wc -c <\"$f\"))); \
-             if [ \"$z\" -le {max} ]; then ae_r file \"$z\"; cat \"$f\"; else ae_r file {}; fi; ae_r end 0; break; fi; done; fi; ",
-            files.join(" "),
-            max.saturating_add(1)
-        );
+        let _ = write!(line, "ae_f {} {}; ", wanted.max_bytes, files.join(" "));
     }
 }
 
 /// The line that goes on with a detached command.
-pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Wanted>) -> String {
+pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Wanted>) -> Line {
     let mut line = String::new();
     let _ = write!(
         line,
@@ -399,7 +333,7 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
     );
     follow(&mut line, dir, offset);
     finish(&mut line, wanted);
-    self::line(token, &line, Afterwards::Ends)
+    Line::new(token, &line, Afterwards::Ends)
 }
 
 #[cfg(test)]

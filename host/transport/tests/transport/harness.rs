@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use autoexec_test_support::process::lives;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
@@ -149,4 +149,13 @@ pub(crate) fn root_or_skip(what: &str) -> bool {
         println!("SKIPPED, needs root for a throw-away account: {what}");
     }
     root
+}
+
+/// Waits for what has to come about.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

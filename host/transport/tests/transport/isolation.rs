@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use autoexec_confine::Support;
 use autoexec_transport::ssh::{
@@ -17,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Bed, Collected, DEADLINE, lives, shell, worker};
+use crate::harness::{Bed, Collected, lives, shell, until, worker};
 
 /// Names of one server: three targets, as far as we know.
 fn targets(bed: &Bed) -> [SshTarget; 3] {
@@ -33,14 +32,6 @@ async fn connect(connector: &SshConnector, target: &SshTarget) -> SshConnection 
 async fn crash(process: u32) {
     let pid = Pid::from_raw(i32::try_from(process).unwrap());
     until("the crash", || kill(pid, Signal::SIGSEGV).is_err() || !lives(process)).await;
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 type Running = JoinHandle<Result<TaskEnd, SshError>>;

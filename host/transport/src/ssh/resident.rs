@@ -1,0 +1,265 @@
+//! The shell on a target that does one line after another, and the lines that it is sent.
+//!
+//! What is the same for each line is part of the shell's own command: a shell reads a line byte by byte, at a system call
+//! each.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use super::marker::Token;
+use crate::shell::quote;
+
+/// The shell's process group as another process of the shell sees it.
+pub(super) const LOOKED_UP: &str = r#""$(($(ps -o pgid= -p $$)))""#;
+
+/// Shell text that defines what [`word`] writes for line breaks.
+pub(super) const LINE_BREAK: &str = "ae_n=$(printf '\\nx'); ae_n=${ae_n%x}; ";
+
+/// Writes a report for each pair of name and number. `ae_t` is the token, which is made of hexadecimal digits.
+const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" "$@"; }; "#;
+
+/// Sends the first of the files that has something in it, if the command succeeded and it is no larger than the first word.
+const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(($(wc -c <"$f"))); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
+
+/// Says in `ae_g` where /proc has the process that asks, where it is not the one of `ae_m`: some shells make no process for
+/// a subshell before they have to.
+const OWN: &str = r#"ae_o() { [ "$ae_p" ] && cd -P /proc/self 2>/dev/null && ae_g=$PWD && cd "$ae_w" && [ "$ae_g" != "$ae_m" ]; }; "#;
+
+/// A shell that tells its process group and then becomes the command, for where `ae_o` cannot tell it.
+const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { cd "$ae_w" 2>/dev/null || { ae_r nodir 0; exit 1; }; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_h=$1; shift; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_h"; }; "#;
+
+/// Runs what the function `ae_x` becomes, in the directory where the shell is, and keeps its exit code in `x`. The command
+/// gets a session of its own; where there is no `setsid`, job control gives it a group. Its group is told before it starts:
+/// the process that will be its leader looks itself up and becomes `setsid`. bash tells of signals only outside of its
+/// POSIX mode.
+const RUN: &str = r#"ae_a() { case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ae_r run 0 >&2; ae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
+
+/// Whether /proc tells processes by the numbers that the shell knows. The loop holds no directory of the account busy.
+const LOOK: &str = r#"ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; "#;
+
+const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
+
+/// What the shell does.
+pub(super) fn script() -> String {
+    let naming = NAMING.replace("LOOKED_UP", LOOKED_UP);
+    [REPORT, FILE, OWN, &naming, RUN, LOOK, LOOP].concat()
+}
+
+/// What login shells of any kind, csh included, are asked to run.
+pub(super) fn command() -> &'static str {
+    static COMMAND: LazyLock<String> = LazyLock::new(|| format!("exec /bin/sh -c {}", quote(&script())));
+    &COMMAND
+}
+
+/// One word of a line, whatever the text holds (except NUL).
+pub(super) fn word(text: &str) -> String {
+    quote(text).replace('\n', "'\"$ae_n\"'")
+}
+
+/// What becomes of the shell when a line is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// It ends, and with it the channel. What follows the line on the channel is input of the line's commands.
+    Ends,
+    /// It waits for another line. What the line does leaves nothing behind.
+    Stays,
+    /// It waits for another line once nothing is left that could still write: all output goes through a pipe, and its end
+    /// is waited for. A process that a command left behind cannot get into the output of the next one.
+    StaysAlone,
+}
+
+/// A line, with its end.
+pub(super) struct Line {
+    text: String,
+    afterwards: Afterwards,
+}
+
+impl Line {
+    /// The line that has a shell do `body`, which reports an exit code and may `exit`.
+    pub(super) fn new(token: &Token, body: &str, afterwards: Afterwards) -> Self {
+        let mut text = String::with_capacity(body.len() + 256);
+        // What is only defined where it is used: on a target each `$()` is a process more.
+        if body.contains("$ae_n") {
+            text.push_str(LINE_BREAK);
+        }
+        if afterwards != Afterwards::Ends && body.contains("$ae_u") {
+            text.push_str(": \"${ae_u:=$(umask)}\"; ");
+        }
+        let (token, over) = (token.text(), "ae_r over 0; ae_r over 0 >&2\n");
+        let _ = match afterwards {
+            Afterwards::Ends => writeln!(text, "ae_t={token}; ae_r start 0; {body}exit 0"),
+            Afterwards::Stays => write!(
+                text,
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}"
+            ),
+            Afterwards::StaysAlone => write!(
+                text,
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; {over}"
+            ),
+        };
+        Self { text, afterwards }
+    }
+
+    /// What is sent.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    pub(super) fn afterwards(&self) -> Afterwards {
+        self.afterwards
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::marker::{Filter, Part, Report};
+    use super::super::task::RemoteCommand;
+    use super::super::wrapper::Wrapper;
+    use super::super::wrapper::shells_for_tests::{of, shells};
+    use super::*;
+
+    fn command() -> RemoteCommand {
+        RemoteCommand {
+            dir: "/tmp".into(),
+            env: vec![("A".into(), "1".into())],
+            program_line: "true".into(),
+            account: None,
+        }
+    }
+
+    fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> Vec<u8> {
+        let wrapper = Wrapper { command: Some(command), ..Wrapper::default() };
+        Line::new(token, &wrapper.body(token), afterwards).bytes().to_vec()
+    }
+
+    const BOTH: [Afterwards; 2] = [Afterwards::StaysAlone, Afterwards::Ends];
+
+    /// What a shell makes of lines: reports, output, and what it says itself.
+    fn conversation(shell: &str, line: &[u8], token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
+        conversation_with(shell, &script(), line, token)
+    }
+
+    fn conversation_with(
+        shell: &str,
+        script: &str,
+        line: &[u8],
+        token: &Token,
+    ) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
+        use std::io::Write;
+        let pipe = std::process::Stdio::piped;
+        let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(line).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let (mut reports, mut data) = (Vec::new(), Vec::new());
+        Filter::new(token).feed(&output.stdout, &mut |part| match part {
+            Part::Data(bytes) => data.extend_from_slice(bytes),
+            Part::Report(report) => reports.push(report),
+        });
+        (reports, data, output.stderr)
+    }
+
+    #[test]
+    fn a_line_cut_off_anywhere_runs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("ran");
+        let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
+        let token = Token::random().unwrap();
+        let text = line(&command, &token, Afterwards::StaysAlone);
+        for cut in (0..text.len() - 1).step_by(29) {
+            conversation("/bin/dash", text.get(..cut).unwrap(), &token);
+            assert!(!mark.exists(), "ran when cut at {cut}");
+        }
+        conversation("/bin/dash", &text, &token);
+        assert!(mark.exists());
+    }
+
+    #[test]
+    fn each_shell_runs_and_reports() {
+        let program = "sh -c 'echo \"$A\"\nexit 42'".to_owned();
+        let env = vec![("A".to_owned(), "it's\n\"two\" $lines".to_owned())];
+        let command = RemoteCommand { program_line: program, env, ..command() };
+        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
+            let token = Token::random().unwrap();
+            let (reports, said, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
+            let group = reports.iter().find_map(|report| match report {
+                Report::Group(group) => Some(*group),
+                _ => None,
+            });
+            let group = Report::Group(group.filter(|group| *group > 1).unwrap());
+            let want = match (afterwards, reports.get(1)) {
+                (Afterwards::Ends, _) => vec![Report::Start, group, Report::Exit(42)],
+                (_, Some(shell)) => vec![Report::Start, *shell, group, Report::Exit(42), Report::Over],
+                (_, None) => vec![],
+            };
+            assert_eq!(reports, want, "{shell}: {said:?} {stderr:?}");
+            assert_eq!(String::from_utf8_lossy(&said), "it's\n\"two\" $lines\n", "{shell}");
+        }
+    }
+
+    #[test]
+    fn the_command_leads_the_group_that_was_told_before_with_and_without_proc() {
+        let program = "sh -c 'read -r pid name state parent group session rest </proc/$$/stat; echo $pid $group $session'";
+        let command = RemoteCommand { program_line: program.to_owned(), ..command() };
+        let with = script();
+        let without = with.replace("ae_p=1", ":");
+        assert_ne!(with, without);
+        for (shell, script) in shells().into_iter().flat_map(|shell| [(shell, &with), (shell, &without)]) {
+            let token = Token::random().unwrap();
+            let line = line(&command, &token, Afterwards::StaysAlone);
+            let (reports, said, stderr) = conversation_with(shell, script, &line, &token);
+            let [Report::Start, Report::Shell(_), Report::Group(group), Report::Exit(0), Report::Over] =
+                *reports
+            else {
+                panic!("{shell}: {reports:?} {said:?} {stderr:?}");
+            };
+            assert_eq!(String::from_utf8_lossy(&said), format!("{group} {group} {group}\n"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn each_shell_does_one_line_after_another_and_knows_nothing_of_the_last() {
+        let command =
+            |program: &str| RemoteCommand { program_line: format!("sh -c '{program}'"), ..command() };
+        for shell in shells() {
+            let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
+            // What reads its input would take the next line; what goes on would write into its output.
+            let lines = [
+                line(&command("cat; echo one; exit 3"), &first, Afterwards::StaysAlone),
+                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::StaysAlone),
+                b"not a line of ours that is whole".to_vec(),
+            ];
+            let (reports, ..) = conversation(shell, &lines.concat(), &first);
+            assert!(reports.ends_with(&[Report::Exit(3), Report::Over]), "{shell}: {reports:?}");
+            let (reports, said, stderr) = conversation(shell, &lines.concat(), &second);
+            assert!(reports.ends_with(&[Report::Exit(4), Report::Over]), "{shell}: {reports:?}");
+            assert_eq!(String::from_utf8_lossy(&said), "two 1 none\n", "{shell}");
+            let ends = String::from_utf8_lossy(&stderr).matches(" over 0").count();
+            assert_eq!(ends, 2, "{shell}: {stderr:?}");
+        }
+    }
+
+    #[test]
+    fn each_shell_tells_a_signal_from_an_exit_code() {
+        for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
+            for (script, signalled) in [("kill -TERM $$", true), ("kill -KILL $$", true), ("exit 143", false)]
+            {
+                let token = Token::random().unwrap();
+                let command = RemoteCommand { program_line: format!("sh -c '{script}'"), ..command() };
+                let (reports, _, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
+                let code = reports.iter().find_map(|report| match report {
+                    Report::Exit(code) => Some(code),
+                    _ => None,
+                });
+                let Some(code) = code else { panic!("{shell}: {reports:?}") };
+                let mark = |name| String::from_utf8(token.rendered(name, 0)).unwrap();
+                let stderr = String::from_utf8_lossy(&stderr).replace(&mark("over"), "");
+                let remark = stderr.rsplit_once(&mark("run")).unwrap().1.trim();
+                assert_eq!(
+                    *code > 256 || !remark.is_empty(),
+                    signalled,
+                    "{shell} {script}: {code} {stderr:?}"
+                );
+            }
+        }
+    }
+}
