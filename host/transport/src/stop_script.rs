@@ -4,26 +4,40 @@ use std::time::Duration;
 
 /// TERM each second for the grace time, then KILL, and a look each 0.2 s. It returns 0 when nothing is left alive.
 ///
-/// `ps` tells zombies from live processes and finds members of the command's session that changed their group; a
-/// target without a usable `ps` is asked by signal 0, where "not permitted" means alive. A process that has the group's
-/// number and is in no such group is about to make it, so it is waited for; it may also be another one that got the number
-/// later, so it is not signalled.
+/// `ps` tells zombies from live processes, and finds what has left the group: members of the command's session, and
+/// descendants in sessions of their own, which are remembered with their group and session for when their parents are gone.
+/// Only what has no parent of ours any more at the first look is not found. A target without a usable `ps` is asked by signal 0,
+/// where "not permitted" means alive. A process that has the group's number and is in no such
+/// group is about to make it, so it is waited for; it may also be another one that got the number later, so it is not signalled.
 pub(crate) fn stop_script(group: &str, grace: Duration) -> String {
     format!(
-        r#"g={group}; n={ticks}
+        r#"g={group}; n={ticks}; kin=
 LC_ALL=C; export LC_ALL
 members() {{
-  ps -A -o pid= -o pgid= -o sid= -o stat= 2>/dev/null ||
-  ps -A -o pid= -o pgid= -o pgid= -o stat= 2>/dev/null ||
-  ps -A -o pid= -o pgid= -o pgid= -o s= 2>/dev/null
+  ps -A -o pid= -o ppid= -o pgid= -o sid= -o stat= 2>/dev/null ||
+  ps -A -o pid= -o ppid= -o pgid= -o pgid= -o stat= 2>/dev/null ||
+  ps -A -o pid= -o ppid= -o pgid= -o pgid= -o s= 2>/dev/null
+}}
+more() {{
+  printf '%s\n' "$all" | while read -r p u q s t; do
+    case $t in Z*|X*) continue ;; esac
+    case "$live " in *" $p "*) continue ;; esac
+    if [ "$q" = "$g" ] || [ "$s" = "$g" ]; then printf ' %s' "$p"; continue; fi
+    if [ "$p" = "$g" ]; then
+      case "$live " in *" coming "*) ;; *) printf ' coming' ;; esac
+      continue
+    fi
+    case "$kin $live " in *" $p:$q:$s "*|*" $u "*) printf ' %s' "$p" ;; esac
+  done
 }}
 alive() {{
   all=$(members)
   live=
   if [ -n "$all" ]; then
-    live=$(printf '%s\n' "$all" | while read -r p q s t; do
-      case $t in Z*|X*) continue ;; esac
-      if [ "$q" = "$g" ] || [ "$s" = "$g" ]; then echo "$p"; elif [ "$p" = "$g" ]; then echo coming; fi
+    while m=$(more) && [ -n "$m" ]; do live=$live$m; done
+    kin=$kin$(printf '%s\n' "$all" | while read -r p u q s t; do
+      case "$live " in *" $p "*) ;; *) continue ;; esac
+      case "$kin " in *" $p:$q:$s "*) ;; *) printf ' %s' "$p:$q:$s" ;; esac
     done)
     [ -n "$live" ]
     return

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,6 +16,8 @@ struct Way {
     cut: AtomicU64,
     /// It breaks one time only.
     once: AtomicBool,
+    /// The most bytes of a second; 0 means all that come.
+    rate: AtomicU64,
 }
 
 /// A proxy on a free loopback port; it serves as long as the test process lives.
@@ -66,6 +69,11 @@ impl Proxy {
         self.down.cut(after, false);
     }
 
+    /// Lets so many bytes of a second go to the server; 0 ends that.
+    pub fn slow_sending(&self, bytes_a_second: u64) {
+        self.up.rate.store(bytes_a_second, Ordering::SeqCst);
+    }
+
     /// Breaks one connection when so many bytes have gone to the server.
     pub fn cut_sending_once(&self, after: u64) {
         self.up.cut(after, true);
@@ -81,6 +89,14 @@ impl Way {
     fn cut(&self, after: u64, once: bool) {
         self.once.store(once, Ordering::SeqCst);
         self.cut.store(after, Ordering::SeqCst);
+    }
+
+    /// Takes the time that bytes take on a slow way.
+    fn hold_up(&self, bytes: usize) {
+        let rate = self.rate.load(Ordering::SeqCst);
+        if rate > 0 {
+            std::thread::sleep(Duration::from_secs(bytes as u64) / u32::try_from(rate).unwrap_or(u32::MAX));
+        }
     }
 
     /// Whether the connection breaks when the count has come to `total`.
@@ -112,6 +128,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, way: &Way) {
         if way.breaks(total) || to.write_all(buffer.get(..length).unwrap_or_default()).is_err() {
             break;
         }
+        way.hold_up(length);
     }
     for socket in [from, to] {
         let _ = socket.shutdown(Shutdown::Both);

@@ -268,6 +268,17 @@ pub enum SshErrorKind {
         /// What it wrote instead, shortened.
         output: String,
     },
+    /// The account's shell has not come to our script in time.
+    #[error(
+        "the remote shell has not begun within {limit:?}{}, and may still begin; look at what the login scripts of the account \
+             do there (a question, a loop)", said(.output)
+    )]
+    NotBegun {
+        /// The limit.
+        limit: Duration,
+        /// What it wrote instead, shortened.
+        output: String,
+    },
     /// `sudo` or `su` did not let us become another user.
     #[error(
         "the target did not let us become {user} (exit code {code}); what it said is in the log above. Check the user, the \

@@ -50,6 +50,8 @@ pub struct RemoteEnd {
 #[derive(Debug, Default)]
 pub(super) struct WantedFile {
     pub(super) length: usize,
+    /// Its bytes are kept.
+    keep: bool,
     pub(super) bytes: Vec<u8>,
     pub(super) complete: bool,
 }
@@ -97,6 +99,8 @@ pub(super) struct Conversation {
     pub(super) last: Option<Report>,
     /// A wanted file: its announced length and its bytes, and whether it is complete.
     pub(super) file: Option<WantedFile>,
+    /// The most bytes that are kept of one.
+    pub(super) most: u64,
     /// All output is here.
     pub(super) ended: bool,
     /// The peer has sent all that the channel will ever bring.
@@ -132,6 +136,7 @@ impl Conversation {
             signal: None,
             last: None,
             file: None,
+            most: 0,
             ended: false,
             closed: false,
             staying: None,
@@ -194,7 +199,7 @@ impl Conversation {
             })?;
             moved |= matches!(piece, Piece::Data);
         }
-        let (filter, mut heard) = (&mut self.filter, Heard::default());
+        let (filter, mut heard) = (&mut self.filter, Heard { most: self.most, ..Heard::default() });
         std::mem::swap(&mut heard.file, &mut self.file);
         let piece = link.read(&self.channel, 0, &mut |bytes| {
             *received += bytes.len();
@@ -262,9 +267,10 @@ impl Conversation {
             )
     }
 
-    /// Takes what is there to the end; true when the script is over.
+    /// Takes what is there to the end, if it has one; true when the script is over.
     pub(super) fn drained(&mut self, link: &Link) -> bool {
-        while !self.ended && matches!(self.pump(link, &mut |_| {}), Ok(true)) {}
+        let until = Instant::now() + CLOSE_LIMIT;
+        while !self.ended && Instant::now() < until && matches!(self.pump(link, &mut |_| {}), Ok(true)) {}
         self.is_over()
     }
 
@@ -342,7 +348,11 @@ impl Conversation {
     ) -> Result<(), SshErrorKind> {
         while !self.is_over() {
             let moved = self.pump(link, data)?;
-            patience.moved(std::mem::take(&mut self.received));
+            let received = std::mem::take(&mut self.received);
+            // What a login script says instead of ours may go on for ever.
+            if self.started() {
+                patience.moved(received);
+            }
             patience.check()?;
             if moved {
                 continue;
@@ -365,17 +375,21 @@ impl Conversation {
         Ok(())
     }
 
-    /// Pumps until `done`, or until the script is over.
+    /// Pumps until `done`, or until the script is over. What comes meanwhile does not make the time longer.
     pub(super) fn until(
         &mut self,
         link: &Link,
-        patience: &mut Patience<'_>,
+        patience: &Patience<'_>,
+        mut meanwhile: Meanwhile<'_>,
+        data: &mut dyn FnMut(&[u8]),
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), SshErrorKind> {
         while !done(self) && !self.is_over() {
-            if !self.pump(link, &mut |_| {})? {
-                patience.check()?;
-                link.wait(patience.until())?;
+            let moved = self.pump(link, data)?;
+            patience.check()?;
+            if !moved {
+                let until = serve(&mut meanwhile, patience.until());
+                link.wait(until)?;
             }
         }
         Ok(())
@@ -426,11 +440,14 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
 struct Heard {
     reports: Vec<Report>,
     file: Option<WantedFile>,
+    /// The most bytes that are kept of a file.
+    most: u64,
 }
 
 impl Heard {
     fn take(&mut self, part: Part<'_>, data: &mut dyn FnMut(&[u8])) {
         match (part, &mut self.file) {
+            (Part::Data(_), Some(file)) if !file.complete && !file.keep => {}
             (Part::Data(bytes), Some(file)) if !file.complete => {
                 // The script has promised the length; what goes beyond it is not kept.
                 let room = file.length.saturating_add(1).saturating_sub(file.bytes.len()).min(bytes.len());
@@ -439,10 +456,12 @@ impl Heard {
             (Part::Data(bytes), _) => data(bytes),
             (Part::Report(Report::File(length)), _) => {
                 let length = usize::try_from(length).unwrap_or(0);
-                self.file = Some(WantedFile { length, ..WantedFile::default() });
+                // Too much is an error, whatever it is.
+                let keep = length as u64 <= self.most;
+                self.file = Some(WantedFile { length, keep, ..WantedFile::default() });
             }
             (Part::Report(Report::List), _) => {
-                self.file = Some(WantedFile { length: MAX_LIST, ..WantedFile::default() });
+                self.file = Some(WantedFile { length: MAX_LIST, keep: true, ..WantedFile::default() });
             }
             (Part::Report(Report::End), Some(file)) => file.complete = true,
             (Part::Report(report), _) => self.reports.push(report),
@@ -499,6 +518,22 @@ fn converse<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_file_no_more_is_kept_than_is_wanted() {
+        for (announced, sent, kept) in
+            [(100, 100, 100), (100, 5000, 101), (101, 5000, 0), (i32::MAX, 5000, 0)]
+        {
+            let mut heard = Heard { most: 100, ..Heard::default() };
+            let mut data = |_: &[u8]| panic!("it is no output");
+            heard.take(Part::Report(Report::File(announced)), &mut data);
+            for _ in 0..sent {
+                heard.take(Part::Data(b"x"), &mut data);
+            }
+            let file = heard.file.unwrap();
+            assert_eq!((file.bytes.len(), file.length), (kept, usize::try_from(announced).unwrap()));
+        }
+    }
 
     #[test]
     fn signal_names() {

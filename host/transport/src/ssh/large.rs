@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Read, Write};
+use std::time::Duration;
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
@@ -20,6 +21,8 @@ use crate::stop::StopLevel;
 /// From here on a file is worth a request of its own.
 pub(super) const LARGE: u64 = 8 * 1024 * 1024;
 const BUFFER: usize = 32 * 1024;
+/// What a slow target reads of a file in a second.
+const READ_A_SECOND: u64 = 8 * 1024 * 1024;
 /// Code of a file that did not arrive as it was sent.
 const NOT_THE_SAME: i32 = 95;
 
@@ -99,22 +102,33 @@ fn attempt(
     let text = line(&token, dir, make, entry, &hex::encode(digest), content.length, gzip);
     let limit = worker.settings.write_timeout;
     let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
+    // The target is silent while it copies what it has of the file, and while it works out the digest.
+    let silent = || {
+        let limit = limit.saturating_add(Duration::from_secs(content.length / READ_A_SECOND));
+        Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0)
+    };
+    let (copying, mut judging) = (silent(), silent());
     let mut conversation = Conversation::in_shell(link, &token, &text, &patience, None)?;
     let result = conversation
         .send(link, text.bytes(), &mut patience, &mut |_| {})
         .and_then(|()| {
-            conversation
-                .until(link, &mut patience, |conversation| matches!(conversation.last, Some(Report::Have(_))))
+            conversation.until(link, &copying, None, &mut |_| {}, |conversation| {
+                matches!(conversation.last, Some(Report::Have(_)))
+            })
         })
         .and_then(|()| match conversation.last {
             Some(Report::Have(have)) => {
                 let entry = (entry, &mut content.reader);
+                patience.renew();
                 feed(worker, &mut conversation, patience.at(Step::Send), entry, have, gzip)
             }
             _ => Ok(()),
         })
-        .and_then(|()| conversation.end_input(link, &patience))
-        .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
+        .and_then(|()| {
+            judging.renew();
+            conversation.end_input(link, &judging)
+        })
+        .and_then(|()| conversation.until_exit(link, &mut judging, None, &mut |_| {}))
         .and_then(|()| judge(&conversation, dir, entry));
     let begun = matches!(conversation.last, Some(Report::Have(_)));
     conversation.close(link);

@@ -258,7 +258,8 @@ impl<'a> Running<'a> {
         let link = &worker.link;
         let limit = worker.settings.write_timeout;
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-        let conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
+        let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
+        conversation.most = task.wanted.as_ref().map_or(0, |wanted| wanted.max_bytes);
         let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
         let sent = running.send_all(&line, cargo, &mut patience);
         match sent {
@@ -282,7 +283,10 @@ impl<'a> Running<'a> {
         let mut data = |bytes: &[u8]| sink.output(bytes);
         self.conversation.send(link, line.bytes(), patience, &mut data)?;
         let outcome = Outcome::default();
-        match cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome) {
+        let sent = cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome);
+        // The time so far was for sending.
+        patience.renew();
+        match sent {
             Ok(()) => self.conversation.end_input(link, patience),
             // What the target says about its own end is the better message.
             Err(_) if outcome.remote_ended() => Ok(()),
@@ -332,9 +336,16 @@ impl<'a> Running<'a> {
     }
 
     fn listen(&mut self) -> Result<Why, SshErrorKind> {
-        let limit = self.worker.settings.read_timeout;
-        let mut heard = Instant::now();
+        let settings = &self.worker.settings;
+        let (limit, begin_limit) = (settings.read_timeout, settings.write_timeout);
+        let begun = Instant::now();
+        let mut heard = begun;
         loop {
+            let begins = (!self.conversation.started()).then(|| begin_limit.saturating_sub(begun.elapsed()));
+            if begins.is_some_and(|left| left.is_zero()) && self.cancel.level() < StopLevel::Terminate {
+                let output = self.conversation.noise();
+                return Err(SshErrorKind::NotBegun { limit: begin_limit, output });
+            }
             if self.pump()? {
                 heard = Instant::now();
                 if self.cancel.level() >= StopLevel::Terminate {
@@ -356,6 +367,7 @@ impl<'a> Running<'a> {
             }
             let nap = if self.conversation.exit.is_some() { Duration::from_millis(100) } else { NAP };
             let until = limit.map_or(NAP, |limit| limit.saturating_sub(heard.elapsed())).min(nap);
+            let until = begins.map_or(until, |left| left.min(until));
             self.worker.link.wait(Instant::now() + until)?;
         }
     }

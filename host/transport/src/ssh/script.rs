@@ -11,6 +11,8 @@ use super::patience::{Cancel, Patience};
 use super::resident::{Afterwards, Line, word};
 use crate::stop::StopToken;
 
+/// How long an account's shell may take to come to the script, whatever that does then.
+const BEGIN_LIMIT: Duration = Duration::from_mins(1);
 /// How long the words of a script that failed may come after its report.
 const LATE_WORDS: Duration = Duration::from_millis(500);
 
@@ -67,6 +69,10 @@ fn attempt(
     let result = conversation
         .send(link, line.bytes(), patience, data)
         .and_then(|()| conversation.end_input(link, patience))
+        .and_then(|()| {
+            let begins = patience.within(Step::Start, Some(BEGIN_LIMIT));
+            conversation.until(link, &begins, lent(&mut meanwhile), data, Conversation::started)
+        })
         .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
         .and_then(|()| {
             if conversation.exit.is_some_and(|(code, _)| code != 0) {

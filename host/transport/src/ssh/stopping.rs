@@ -45,7 +45,7 @@ fn stop_over(
 ) -> Result<bool, SshErrorKind> {
     if cancel.level() < StopLevel::Kill {
         let mut patience =
-            Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill));
+            Patience::new(Step::Output, REMOTE_GRACE + KILL_WAIT, cancel, Some(StopLevel::Kill)).up_to(0);
         match script::run(
             link,
             &as_account(stop_script(&group.to_string(), REMOTE_GRACE), account),
@@ -59,7 +59,7 @@ fn stop_over(
             Err(kind) => return Err(kind),
         }
     }
-    let mut patience = Patience::new(Step::Output, KILL_WAIT, cancel, None);
+    let mut patience = Patience::new(Step::Output, KILL_WAIT, cancel, None).up_to(0);
     let ran = script::run(
         link,
         &as_account(stop_script(&group.to_string(), Duration::ZERO), account),
@@ -88,8 +88,14 @@ mod tests {
 
     /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
     fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {
+        let (group, reaper, _) =
+            stubborn("trap '' TERM; sleep 300 & echo ready; while :; do sleep 0.1; done");
+        (group, reaper)
+    }
+
+    /// The leader of a group, which does that; and the first line that it says.
+    fn stubborn(script: &str) -> (i32, std::thread::JoinHandle<()>, String) {
         use std::os::unix::process::CommandExt;
-        let script = "trap '' TERM; sleep 300 & echo ready; while :; do sleep 0.1; done";
         let mut leader = std::process::Command::new("/bin/sh")
             .args(["-c", script])
             .process_group(0)
@@ -100,7 +106,7 @@ mod tests {
         let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();
         let group = i32::try_from(leader.id()).unwrap();
-        (group, std::thread::spawn(move || drop(leader.wait())))
+        (group, std::thread::spawn(move || drop(leader.wait())), line)
     }
 
     #[test]
@@ -137,6 +143,24 @@ mod tests {
             let mut fields = line.split_ascii_whitespace();
             fields.next() == Some(&group.to_string()) && !fields.next().unwrap().starts_with('Z')
         })
+    }
+
+    /// One that is in a session of its own, and its child, of a leader that has a group.
+    const KIN: &str = "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 300 & echo $$; while :; do sleep 0.1; done' & \
+                       while :; do sleep 0.1; done";
+
+    #[test]
+    fn descendants_in_sessions_of_their_own_are_ended_too() {
+        for shell in shells() {
+            let (group, reaper, said) = stubborn(KIN);
+            let kin: i32 = said.trim().parse().unwrap();
+            assert!(lives(kin), "{shell}");
+            let script = stop_script(&group.to_string(), Duration::from_millis(400));
+            let output = of(shell).arg(format!("f() {{\n{script}\n}}\nf")).output().unwrap();
+            assert!(output.status.success(), "{shell}: {output:?}");
+            assert!(!lives(group) && !lives(kin), "{shell}");
+            reaper.join().unwrap();
+        }
     }
 
     #[test]

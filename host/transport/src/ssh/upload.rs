@@ -165,6 +165,9 @@ fn deliver(
     let sent = conversation
         .send(link, line.bytes(), &mut patience, &mut |_| {})
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
+    // The time so far was for sending.
+    patience.renew();
+    let mut patience = patience.up_to(0);
     let sent = match sent {
         Ok(()) => conversation.end_input(link, &patience),
         // What the target says about its own end is the better message.
@@ -237,6 +240,8 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
             };
         }
     }
+    patience.renew();
+    let mut patience = patience.up_to(0);
     let result = sent
         .and_then(|()| conversation.end_input(link, &patience))
         .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))

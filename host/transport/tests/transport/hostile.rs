@@ -5,8 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use autoexec_transport::ssh::{SshConnector, SshError, SshErrorKind, SshSettings, SshTarget};
-use autoexec_transport::{Exit, StopToken};
+use autoexec_transport::ssh::{
+    SshConnector, SshError, SshErrorKind, SshSettings, SshTarget, UploadEntry, UploadSource,
+};
+use autoexec_transport::{Exit, StopHandle, StopLevel, StopToken};
 
 use crate::harness::{Bed, Collected, DEADLINE, lives, shell};
 
@@ -220,6 +222,50 @@ async fn idle_connections_cost_little_memory() {
     let mut first = live.swap_remove(0);
     let end = first.run(shell("exit 3"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
     assert_eq!(end.exit, Some(Exit::Code(3)));
+}
+
+/// A server whose account answers everything with output that never ends.
+fn endless() -> Bed {
+    let mut bed = Bed::config(&["ForceCommand yes", "LogLevel VERBOSE"]);
+    bed.settings.write_timeout = Duration::from_secs(1);
+    bed
+}
+
+#[tokio::test]
+async fn short_requests_to_a_target_that_talks_without_end_run_into_the_limit() {
+    let bed = endless();
+    let mut connection = bed.connect().await;
+    let begin = Instant::now();
+    let error = connection.make_private_dir("autoexec-endless", &StopToken::never()).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Timeout { .. }), "{error}");
+    let error = connection.read_file("/etc/hostname", 1000, &StopToken::never()).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Timeout { .. }), "{error}");
+    let entry = UploadEntry { source: UploadSource::Bytes(vec![0; 100_000]), dest: "a".into(), mode: 0o600 };
+    let error = connection.upload_tree(vec![entry], "/tmp", &StopToken::never()).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Timeout { .. }), "{error}");
+    let error =
+        connection.run(shell("true"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::NotBegun { .. }), "{error}");
+    assert!(error.to_string().contains("y y y"), "{error}");
+    assert!(begin.elapsed() < DEADLINE, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_target_that_talks_without_end_can_be_stopped() {
+    let mut bed = endless();
+    bed.settings.write_timeout = DEADLINE * 10;
+    let mut connection = bed.connect().await;
+    let handle = StopHandle::new();
+    let token = handle.token();
+    let asked = tokio::spawn(async move { connection.make_private_dir("autoexec-endless", &token).await });
+    let deadline = Instant::now() + DEADLINE;
+    while !bed.server.log().contains("forced-command") {
+        assert!(Instant::now() < deadline, "{}", bed.server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    handle.raise(StopLevel::Terminate);
+    let error = tokio::time::timeout(DEADLINE, asked).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Stopped), "{error}");
 }
 
 /// A packet of SSH before any key exchange.

@@ -144,6 +144,41 @@ async fn noise_of_the_login_shell_stays_out_and_explains_a_failure() {
 }
 
 #[tokio::test]
+async fn login_scripts_that_ask_or_fail_or_lose_the_home_do_not_hold_up_the_run() {
+    let mut bed = Bed::config(&[
+        "ForceCommand /bin/sh -c 'echo Which database?; read answer; eval \"$SSH_ORIGINAL_COMMAND\"'",
+    ]);
+    bed.settings.write_timeout = Duration::from_secs(2);
+    let mut connection = bed.connect().await;
+    let begun = Instant::now();
+    let error =
+        connection.run(shell("true"), Collected::new(), &StopToken::never(), |_| {}).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::NotBegun { .. }), "{error}");
+    assert!(
+        error.to_string().contains("Which database?") && error.to_string().contains("login scripts"),
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for login in [
+        "cd /no/such/home",
+        "false",
+        "trap 'exit 3' EXIT",
+        "set -e",
+        "set -u",
+        "umask 777",
+        "exec 2>/dev/null",
+    ] {
+        let bed = Bed::config(&[&format!("ForceCommand {login}; eval \"$SSH_ORIGINAL_COMMAND\"")]);
+        let mut connection = bed.connect().await;
+        assert_eq!(
+            run(&mut connection, shell("echo x; exit 7")).await,
+            (Some(Exit::Code(7)), "x\n".to_owned()),
+            "{login}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn csh_users_are_served() {
     let csh = Path::new("/bin/tcsh");
     if !csh.exists() {

@@ -118,6 +118,18 @@ async fn a_child_that_left_the_group_but_not_the_session_is_found() {
 }
 
 #[tokio::test]
+async fn a_child_in_a_session_of_its_own_is_found_and_killed() {
+    let bed = Bed::new();
+    let (sink, stop) = (Collected::new(), StopHandle::new());
+    let script = "setsid sh -c 'trap \"\" TERM; echo other $$; while :; do sleep 1; done' & wait";
+    let running = start(bed.connect().await, shell(script), &sink, &stop);
+    let other = sink.pid("other").await;
+    stop.raise(StopLevel::Terminate);
+    assert_eq!(running.await.unwrap().0.unwrap().stopped, Some(StopOutcome { proved_dead: true }));
+    assert!(!lives(other));
+}
+
+#[tokio::test]
 async fn a_server_with_one_session_per_connection_is_stopped_over_another_connection() {
     let bed = Bed::config(&["MaxSessions 1"]);
     let (sink, stop) = (Collected::new(), StopHandle::new());

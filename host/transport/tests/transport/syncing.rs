@@ -1,6 +1,7 @@
 //! Files of a directory by digest: what is sent, and what goes on after a broken connection.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::sshd::SshdOptions;
@@ -184,6 +185,26 @@ async fn a_packed_upload_goes_on_where_it_was_cut() {
 }
 
 #[tokio::test]
+async fn files_that_are_on_their_way_for_longer_than_the_limit_arrive() {
+    let mut ground = Ground::new(SshdOptions::default());
+    ground.bed.settings.write_timeout = Duration::from_secs(1);
+    let mut connection = ground.connect().await;
+    // What has a request of its own, and what goes with the command.
+    let big = [ground.file("big", &noise(9_000_000, 1), 0o600)];
+    let small = [ground.file("small", &noise(4_000_000, 2), 0o600)];
+    ground.proxy.slow_sending(4_000_000);
+    let begun = Instant::now();
+    let (said, _) = ground.run(&mut connection, true, &big, "wc -c <big; exit 0").await;
+    assert_eq!(said.trim(), "9000000");
+    let (said, _) = ground.run(&mut connection, false, &small, "wc -c <small; exit 0").await;
+    assert_eq!(said.trim(), "4000000");
+    connection.upload_tree(small.to_vec(), ground.dir.path(), &StopToken::never()).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+    ground.proxy.slow_sending(0);
+    connection.remove_dir(&ground.dir, &StopToken::never()).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_upload_goes_on_when_the_process_that_sent_it_has_ended() {
     let tools = tempfile::tempdir().unwrap();
     let ground = Ground::with_tools(&tools, &UNPACKED);
@@ -199,10 +220,10 @@ async fn an_upload_goes_on_when_the_process_that_sent_it_has_ended() {
         tokio::spawn(async move { connection.run_task(task, sink, &StopToken::never(), |_| {}).await })
     };
     let mut sent = ground.proxy.sent();
-    let deadline = std::time::Instant::now() + DEADLINE;
+    let deadline = Instant::now() + DEADLINE;
     while sent < 4 * MIB {
-        assert!(std::time::Instant::now() < deadline, "{sent} bytes were sent");
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        assert!(Instant::now() < deadline, "{sent} bytes were sent");
+        tokio::time::sleep(Duration::from_millis(1)).await;
         sent += ground.proxy.sent();
     }
     kill(Pid::from_raw(i32::try_from(process).unwrap()), Signal::SIGKILL).unwrap();
