@@ -63,9 +63,9 @@ impl JobLock {
     pub fn acquire(job: &JobDir, scope: LockScope<'_>) -> Result<Self, StoreError> {
         let path = scope.file_in(&job.locks());
         let mut file = lock(&path, FlockOperation::NonBlockingLockExclusive)?;
-        // For people and for the message of the process that comes second; the lock does not depend on it.
-        file.set_len(0)
-            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
+        // For people and for the message of the process that comes second; the lock does not depend on it. Of one width:
+        // it replaces another one without the file being cut first.
+        file.write_all(format!("{:<10}\n", std::process::id()).as_bytes())
             .map_err(io_error("write", &path))?;
         Ok(Self { file })
     }
@@ -98,12 +98,14 @@ impl Drop for JobLock {
 
 fn lock(path: &Path, operation: FlockOperation) -> Result<File, StoreError> {
     loop {
-        if let Some(directory) = path.parent() {
-            create_dirs(directory)?;
-        }
         let file = match open(path) {
-            // Purged between the two steps.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // Not made yet, or purged meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(directory) = path.parent() {
+                    create_dirs(directory)?;
+                }
+                continue;
+            }
             result => result.map_err(io_error("open", path))?,
         };
         match flock(&file, operation) {

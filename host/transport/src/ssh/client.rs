@@ -93,7 +93,7 @@ impl SshConnection {
         let files = match &inventory {
             // They are read once for all targets.
             Some(inventory) => inventory.digests().facts(entries).await,
-            None => inventory::lengths(entries).await,
+            None => inventory::lengths(entries),
         };
         let listener = Listener {
             detached: task.detached.clone(),
@@ -178,7 +178,7 @@ impl SshConnection {
         dir: &str,
         stop: &StopToken,
     ) -> Result<(), SshError> {
-        let files = inventory::lengths(&entries).await;
+        let files = inventory::lengths(&entries);
         let listener =
             Listener { lending: Lending::Files(inventory::paths(&entries)), ..Listener::default() };
         let operation = Operation::Upload { entries, files, dir: dir.to_owned() };

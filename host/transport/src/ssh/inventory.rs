@@ -46,15 +46,22 @@ struct Stamp {
     inode: u64,
 }
 
+/// Of a file that was never met, or has changed since.
+struct HasToBeRead;
+
+impl Stamp {
+    /// That of a file which can be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Self { length: metadata.len(), modified, inode: metadata.ino() })
+    }
+}
+
 impl Digests {
     /// Digest and length of a file; none where it cannot be read, which its upload will say.
     pub(super) fn of(&self, path: &Path) -> Option<(FileDigest, u64)> {
-        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        let stamp = Stamp {
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            inode: metadata.ino(),
-        };
+        let stamp = Stamp::of(path)?;
         let known = {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             let known = all.entry(path.to_owned()).or_insert_with(|| Known::new(stamp));
@@ -74,7 +81,11 @@ impl Digests {
     /// first, by one caller at a time: whoever needs the same ones finds them afterwards.
     pub(super) async fn facts(&self, entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
         let paths = paths(entries);
-        let turn = if self.have(&paths) { None } else { Some(self.reading.lock().await) };
+        // Where nothing is to be read, another thread costs more than the look.
+        if let Ok(facts) = paths.iter().map(|path| self.known(path.as_deref())).collect() {
+            return facts;
+        }
+        let turn = self.reading.lock().await;
         let digests = self.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let fact = |path: PathBuf| {
@@ -89,9 +100,15 @@ impl Digests {
         facts.unwrap_or_else(|_| vec![None; entries.len()])
     }
 
-    fn have(&self, paths: &[Option<PathBuf>]) -> bool {
+    /// What is known of a file.
+    fn known(&self, path: Option<&Path>) -> Result<Option<FileFact>, HasToBeRead> {
+        let Some((path, stamp)) = path.and_then(|path| Some((path, Stamp::of(path)?))) else {
+            return Ok(None);
+        };
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.iter().flatten().all(|path| all.get(path).is_some_and(|known| known.digest.get().is_some()))
+        let known = all.get(path).filter(|known| known.stamp == stamp);
+        let digest = known.and_then(|known| known.digest.get()).ok_or(HasToBeRead)?;
+        Ok(digest.map(|digest| FileFact { length: stamp.length, digest: Some(digest) }))
     }
 }
 
@@ -105,16 +122,12 @@ pub(super) fn paths(entries: &[UploadEntry]) -> Vec<Option<PathBuf>> {
 }
 
 /// The length of each entry that is a file which can be looked at.
-pub(super) async fn lengths(entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
-    let paths = paths(entries);
-    let looking = tokio::task::spawn_blocking(move || {
-        let fact = |path: PathBuf| {
-            let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-            Some(FileFact { length, digest: None })
-        };
-        paths.into_iter().map(|path| path.and_then(fact)).collect()
-    });
-    looking.await.unwrap_or_else(|_| vec![None; entries.len()])
+pub(super) fn lengths(entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
+    let fact = |path: PathBuf| {
+        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
+        Some(FileFact { length, digest: None })
+    };
+    paths(entries).into_iter().map(|path| path.and_then(fact)).collect()
 }
 
 impl Known {
