@@ -79,6 +79,8 @@ pub enum Fault {
     EndlessText,
     /// Sends chunks of a download for ever.
     EndlessData,
+    /// The same with one byte in each chunk, and this pause.
+    EndlessBytes(Duration),
     /// Sends this instead of a greeting, as it is, and keeps the connection.
     Greets(Vec<u8>),
     /// Accepts nobody.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answer::{CommandEnd, failure};
 use super::cipher::Cipher;
@@ -161,8 +162,11 @@ impl Agent {
         let command = &command(&info);
         self.ask(&mut wire, &info, &Request::Run { command, env: &[], limit_secs }).await?;
         let mut output = Vec::new();
+        // For all of it: what comes meanwhile does not make the time longer.
+        let limit = limit.max(self.answer_limit());
+        let until = Instant::now() + limit;
         loop {
-            match wire.receive(Step::Answer, Some(limit.max(self.answer_limit()))).await? {
+            match wire.receive_before(Step::Answer, Some((until, limit))).await? {
                 Frame::Data(bytes) if output.len() + bytes.len() <= MOST => output.extend_from_slice(&bytes),
                 Frame::Data(_) => {
                     let detail = format!("more than {MOST} bytes of answer");

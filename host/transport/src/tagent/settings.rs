@@ -12,7 +12,7 @@ pub struct TagentSettings {
     pub connect_timeout: Duration,
     /// A command that writes nothing for this long is stopped and fails; none waits for ever.
     pub read_timeout: Option<Duration>,
-    /// Limit for the peer to take or send the next chunk of a file. Answers to requests may take 30 s more: an agent
+    /// Limit for the peer to take the next chunk of a file, or to send the next 4 KiB of one. Answers to requests may take 30 s more: an agent
     /// loads the account's login environment first.
     pub write_timeout: Duration,
     /// The agent ends a command after this time.

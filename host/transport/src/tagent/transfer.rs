@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::answer::{Download, upload_ready};
 use super::charset::{Charset, LineEnds, TextConverter};
@@ -23,6 +24,34 @@ use crate::stop::StopToken;
 const AHEAD: usize = 4;
 /// How long an agent is waited for that removes half a file.
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes that have to come within a limit to count as progress.
+const PROGRESS: usize = 4096;
+
+/// How long a file may take: a peer that sends a byte now and then makes no progress.
+struct Pace {
+    limit: Duration,
+    until: Instant,
+    moved: usize,
+}
+
+impl Pace {
+    fn new(limit: Duration) -> Self {
+        Self { limit, until: Instant::now(), moved: PROGRESS }
+    }
+
+    async fn receive(&mut self, wire: &mut Wire) -> Result<Frame, TagentErrorKind> {
+        // From here on, for what we do with a piece takes its time as well.
+        if self.moved >= PROGRESS {
+            (self.until, self.moved) = (Instant::now() + self.limit, 0);
+        }
+        let frame = wire.receive_before(Step::Download, Some((self.until, self.limit))).await?;
+        if let Frame::Data(bytes) = &frame {
+            self.moved += bytes.len();
+        }
+        Ok(frame)
+    }
+}
 
 /// What a file becomes on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,10 +124,10 @@ impl Agent {
                 Some(Download::Folder) => UploadKind::Folder,
             };
             let (sender, pieces) = mpsc::channel::<Piece>(AHEAD);
-            let limit = other.settings().write_timeout;
+            let mut pace = Pace::new(other.settings().write_timeout);
             let pump = async {
                 loop {
-                    let piece = match from.receive(Step::Download, Some(limit)).await {
+                    let piece = match pace.receive(&mut from).await {
                         Ok(Frame::Data(bytes)) => Ok(bytes),
                         Ok(Frame::Final(text)) if text.is_empty() => break,
                         Ok(Frame::Final(text)) => Err(refused(format!("reading {source}"), &text, &info)),
@@ -244,8 +273,9 @@ impl Agent {
         remote: &str,
         sender: &mpsc::Sender<Vec<u8>>,
     ) -> Result<(), TagentErrorKind> {
+        let mut pace = Pace::new(self.settings().write_timeout);
         loop {
-            match wire.receive(Step::Download, Some(self.settings().write_timeout)).await? {
+            match pace.receive(wire).await? {
                 // An unpacker that is gone has an error of its own.
                 Frame::Data(bytes) => {
                     if sender.send(bytes).await.is_err() {
@@ -272,8 +302,9 @@ impl Agent {
             Some(Download::Several(paths)) => return Err(several(path, &paths)),
         }
         let mut length: u64 = 0;
+        let mut pace = Pace::new(self.settings().write_timeout);
         loop {
-            match wire.receive(Step::Download, Some(self.settings().write_timeout)).await? {
+            match pace.receive(&mut wire).await? {
                 Frame::Data(bytes) => {
                     length = length.saturating_add(bytes.len() as u64);
                     if length > max_bytes {

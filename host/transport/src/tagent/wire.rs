@@ -168,7 +168,8 @@ impl Wire {
         self.receive_before(step, limit.map(|limit| (Instant::now() + limit, limit))).await
     }
 
-    async fn receive_before(
+    /// The same by a moment, which was this long away.
+    pub(super) async fn receive_before(
         &mut self,
         step: Step,
         end: Option<(Instant, Duration)>,

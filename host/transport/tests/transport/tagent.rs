@@ -301,6 +301,18 @@ async fn lies_about_sizes_are_errors_and_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_sends_a_byte_in_each_chunk_makes_no_progress() {
+    let double = start(AgentOptions::default());
+    let agent = client_with(&double, "demo-Secret-01", settings(SHORT));
+    std::fs::write(double.tmp().join("f"), "content").unwrap();
+    let path = format!("{}/f", double.tmp().display());
+    double.set_fault(Fault::EndlessBytes(SHORT / 4));
+    let reading = agent.read_file(&path, 1_000_000, &never());
+    let error = tokio::time::timeout(DEADLINE / 3, reading).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("timed out after 2s in a download"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_the_agent_gives_up_says_why() {
     let double =
         start(AgentOptions { fault: Fault::DiskFull("No space left on device"), ..Default::default() });

@@ -109,6 +109,10 @@ impl Talk<'_> {
         while self.options.fault == Fault::EndlessData {
             self.wire.chunk(&vec![b'x'; 32768])?;
         }
+        while let Fault::EndlessBytes(pause) = self.options.fault {
+            self.wire.chunk(b"x")?;
+            std::thread::sleep(pause);
+        }
         self.moment(Moment::Data)
     }
 
