@@ -307,7 +307,8 @@ async fn an_agent_that_sends_a_byte_in_each_chunk_makes_no_progress() {
     std::fs::write(double.tmp().join("f"), "content").unwrap();
     let path = format!("{}/f", double.tmp().display());
     double.set_fault(Fault::EndlessBytes(SHORT / 4));
-    let reading = agent.read_file(&path, 1_000_000, &never());
+    let calm = never();
+    let reading = agent.read_file(&path, 1_000_000, &calm);
     let error = tokio::time::timeout(DEADLINE / 3, reading).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("timed out after 2s in a download"), "{error}");
 }
