@@ -13,7 +13,7 @@ use super::isolation::plain;
 use super::link::{CLOSE_LIMIT, Link, Meanwhile, Piece, SHARED_NAP, serve};
 use super::marker::{Filter, Part, Report, Token};
 use super::patience::{Cancel, Patience};
-use super::resident::{self, Afterwards, Line};
+use super::resident::{self, Afterwards, Line, NO_SIGNAL};
 use super::script;
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
@@ -64,14 +64,17 @@ struct Staying {
     pid: Option<i32>,
     /// What ends the line on each stream.
     mark: Vec<u8>,
+    /// See [`Afterwards::StaysAlone`].
+    alone: bool,
     /// Which streams have ended so.
     stdout: bool,
     stderr: bool,
 }
 
 impl Staying {
-    fn is_over(&self) -> bool {
-        self.stdout && self.stderr
+    fn is_over(&self, exit: Option<i32>) -> bool {
+        let says_nothing = self.alone && exit.is_none_or(|code| code <= NO_SIGNAL);
+        self.stdout && (self.stderr || says_nothing)
     }
 
     /// Looks for the end of the line on stderr, and takes it away.
@@ -162,7 +165,9 @@ impl Conversation {
         };
         if line.afterwards() != Afterwards::Ends {
             let mark = token.rendered("over", 0);
-            conversation.staying = Some(Staying { reused, pid: None, mark, stdout: false, stderr: false });
+            let alone = line.afterwards() == Afterwards::StaysAlone;
+            conversation.staying =
+                Some(Staying { reused, pid: None, mark, alone, stdout: false, stderr: false });
         }
         Ok(conversation)
     }
@@ -193,6 +198,7 @@ impl Conversation {
             let piece = link.read(&self.channel, ssh2::EXTENDED_DATA_STDERR, &mut |bytes| {
                 *received += bytes.len();
                 keep(stderr, bytes);
+                forget_login(stderr);
                 if let Some(staying) = staying {
                     staying.look_at(stderr);
                 }
@@ -222,7 +228,8 @@ impl Conversation {
             Piece::End if moved => {}
             Piece::End => self.closed = true,
         }
-        self.ended = self.closed || self.staying.as_ref().is_some_and(Staying::is_over);
+        let exit = self.exit.map(|(code, _)| code);
+        self.ended = self.closed || self.staying.as_ref().is_some_and(|staying| staying.is_over(exit));
         Ok(moved)
     }
 
@@ -248,12 +255,12 @@ impl Conversation {
         }
     }
 
-    /// What the shell wrote to its own stderr since it was about to start the command. Shells say there when a signal
+    /// Whether the shell wrote something to its own stderr since it was about to start the command. Shells say there when a signal
     /// ended it, which its exit code does not tell.
     pub(super) fn remark_of_shell(&self, token: &Token) -> bool {
         let mark = token.rendered("run", 0);
         let at = self.stderr.windows(mark.len()).rposition(|window| window == mark.as_slice());
-        let after = at.and_then(|at| self.stderr.get(at + mark.len()..));
+        let after = self.stderr.get(at.map_or(0, |at| at + mark.len())..);
         after.is_some_and(|text| !text.trim_ascii().is_empty())
     }
 
@@ -425,6 +432,13 @@ impl Conversation {
         if let (true, false, Some(pid)) = (settled, self.ended, pid) {
             script::end_shell(link, pid);
         }
+    }
+}
+
+/// What the account wrote on stderr before the shell was ready is of no interest once it is.
+fn forget_login(stderr: &mut Vec<u8>) {
+    if let Some(at) = stderr.windows(resident::READY.len()).position(|window| window == resident::READY) {
+        stderr.drain(..at + resident::READY.len());
     }
 }
 

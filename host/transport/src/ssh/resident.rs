@@ -32,17 +32,21 @@ const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1
 /// gets a session of its own; where there is no `setsid`, job control gives it a group. Its group is told before it starts:
 /// the process that will be its leader looks itself up and becomes `setsid`. bash tells of signals only outside of its
 /// POSIX mode.
-const RUN: &str = r#"ae_a() { case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ae_r run 0 >&2; ae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
+const RUN: &str = r#"ae_a() { case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
 
-/// Whether /proc tells processes by the numbers that the shell knows. The loop holds no directory of the account busy.
-const LOOK: &str = r#"ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; "#;
+/// Ends what the account's login writes to stderr. Whether /proc tells processes by the numbers that the shell knows is
+/// found out once. The loop holds no directory of the account busy.
+const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; "#;
+
+/// What a new shell writes to stderr before it does a line.
+pub(super) const READY: &[u8] = b"\x1eready\x1e";
 
 const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
 
 /// What the shell does.
 pub(super) fn script() -> String {
     let naming = NAMING.replace("LOOKED_UP", LOOKED_UP);
-    [REPORT, FILE, OWN, &naming, RUN, LOOK, LOOP].concat()
+    [REPORT, FILE, OWN, &naming, RUN, BEGIN, LOOP].concat()
 }
 
 /// What login shells of any kind, csh included, are asked to run.
@@ -64,9 +68,14 @@ pub(super) enum Afterwards {
     /// It waits for another line. What the line does leaves nothing behind.
     Stays,
     /// It waits for another line once nothing is left that could still write: all output goes through a pipe, and its end
-    /// is waited for. A process that a command left behind cannot get into the output of the next one.
+    /// is waited for. A process that a command left behind cannot get into the output of the next one. Stderr, which has
+    /// the shell's own words alone, ends with a report only after an exit code that may mean a signal: each report is a
+    /// packet more.
     StaysAlone,
 }
+
+/// The largest exit code by which a shell does not mean a signal.
+pub(super) const NO_SIGNAL: i32 = 128;
 
 /// A line, with its end.
 pub(super) struct Line {
@@ -85,16 +94,16 @@ impl Line {
         if afterwards != Afterwards::Ends && body.contains("$ae_u") {
             text.push_str(": \"${ae_u:=$(umask)}\"; ");
         }
-        let (token, over) = (token.text(), "ae_r over 0; ae_r over 0 >&2\n");
+        let (token, over) = (token.text(), "ae_r over 0");
         let _ = match afterwards {
             Afterwards::Ends => writeln!(text, "ae_t={token}; ae_r start 0; {body}exit 0"),
             Afterwards::Stays => write!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}"
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}; {over} >&2\n"
             ),
             Afterwards::StaysAlone => write!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}exit 0; }} </dev/null | cat; {over}"
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; {over}\n"
             ),
         };
         Self { text, afterwards }
@@ -233,8 +242,7 @@ mod tests {
             let (reports, said, stderr) = conversation(shell, &lines.concat(), &second);
             assert!(reports.ends_with(&[Report::Exit(4), Report::Over]), "{shell}: {reports:?}");
             assert_eq!(String::from_utf8_lossy(&said), "two 1 none\n", "{shell}");
-            let ends = String::from_utf8_lossy(&stderr).matches(" over 0").count();
-            assert_eq!(ends, 2, "{shell}: {stderr:?}");
+            assert_eq!(stderr, READY, "{shell}: {stderr:?}");
         }
     }
 
@@ -251,9 +259,13 @@ mod tests {
                     _ => None,
                 });
                 let Some(code) = code else { panic!("{shell}: {reports:?}") };
-                let mark = |name| String::from_utf8(token.rendered(name, 0)).unwrap();
-                let stderr = String::from_utf8_lossy(&stderr).replace(&mark("over"), "");
-                let remark = stderr.rsplit_once(&mark("run")).unwrap().1.trim();
+                let stderr = stderr.strip_prefix(READY).unwrap();
+                let over = token.rendered("over", 0);
+                let remark = match afterwards {
+                    Afterwards::StaysAlone => stderr.strip_suffix(over.as_slice()).unwrap(),
+                    _ => stderr,
+                };
+                let remark = remark.trim_ascii();
                 assert_eq!(
                     *code > 256 || !remark.is_empty(),
                     signalled,

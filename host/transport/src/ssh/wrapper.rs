@@ -79,6 +79,10 @@ impl Wrapper<'_> {
         self.prepare(&mut line);
         if let Some(command) = self.command {
             share(&mut line, command, self.root);
+            if self.stream.is_some() {
+                // `tar` may have had something to say about files that it did unpack.
+                line.push_str("ae_r run 0 >&2; ");
+            }
             match self.detached {
                 Some(dir) => start_detached(&mut line, command, dir),
                 None => run_attached(&mut line, command, token),
@@ -234,7 +238,7 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
         let inner = become_user::inner(command, Some(&GroupReport::Output(token)));
         let _ = write!(
             line,
-            "case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; ae_r run 0 >&2; \
+            "case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; \
              {}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
             become_user::feeding(account, &inner),
             become_user::command(account)
