@@ -64,7 +64,10 @@ pub(super) fn measure(home: &StagedHome, sizes: &Sizes) -> Result<Tables> {
             step::say(format_args!("measuring: {nodes} SSH nodes × {operations} operations"));
             let ground =
                 Ground { home, sshd: &sshd, python: &python, nodes, width, operations, script: SCRIPT };
-            tables.push(table(&ground, sizes.runs, &attended)?);
+            let table = table(&ground, sizes.runs, &attended)?;
+            // The sizes together take half an hour: what is measured is seen even if the rest is not.
+            step::say(format_args!("{table}"));
+            tables.push(table);
         }
     }
     Ok(Tables(tables))
