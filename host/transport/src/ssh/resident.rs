@@ -97,13 +97,13 @@ impl Line {
         let (token, over) = (token.text(), "ae_r over 0");
         let _ = match afterwards {
             Afterwards::Ends => writeln!(text, "ae_t={token}; ae_r start 0; {body}exit 0"),
-            Afterwards::Stays => write!(
+            Afterwards::Stays => writeln!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}; {over} >&2\n"
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}; {over} >&2"
             ),
-            Afterwards::StaysAlone => write!(
+            Afterwards::StaysAlone => writeln!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; {over}\n"
+                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; {over}"
             ),
         };
         Self { text, afterwards }
