@@ -17,6 +17,9 @@ pub const REMOTE_GRACE: Duration = Duration::from_secs(4);
 /// Limit for the target's answer about a KILL.
 const KILL_WAIT: Duration = Duration::from_secs(20);
 
+/// All that the target may take for a stop, with the time in which a command that is just starting names its group.
+pub(super) const STOP_LIMIT: Duration = Duration::from_mins(1);
+
 /// Ends a process group: over this connection, or over a new one where this one is gone or full. True when it is
 /// proved dead.
 pub(super) fn stop_group(

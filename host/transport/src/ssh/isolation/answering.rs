@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -23,6 +24,7 @@ use crate::ssh::host_key;
 use crate::ssh::link::local;
 use crate::ssh::rules;
 use crate::ssh::settings::{HostKeyPolicy, SshSettings, SshTarget};
+use crate::ssh::stopping::STOP_LIMIT;
 
 /// Most questions of a connection at a time; it has one thread that asks.
 const MOST: usize = 4;
@@ -73,6 +75,12 @@ impl Given {
 impl Answering {
     pub(super) fn new(settings: Arc<SshSettings>, target: &SshTarget) -> Self {
         Self { settings, target: Arc::new(target.clone()) }
+    }
+
+    /// The most that a stop takes which does what it is to do: over this connection, then over a new one.
+    pub(super) fn stop_limit(&self) -> Duration {
+        let SshSettings { connect_timeout, write_timeout, .. } = *self.settings;
+        (STOP_LIMIT + connect_timeout).saturating_add(write_timeout).saturating_mul(2)
     }
 
     /// A host on the way, the jump hosts first.

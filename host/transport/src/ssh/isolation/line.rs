@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answering::{Answering, Answers, Lending, give};
 use super::inbox::{Frame, Inbox};
@@ -199,8 +199,13 @@ impl Line {
     /// Why the line is gone.
     async fn lost(&self, problem: Unheard, step: Step) -> SshErrorKind {
         let Some(seat) = &self.seat else { return closed(step) };
-        if let Unheard::Malformed(problem) = problem {
-            seat.process.condemn(&problem);
+        match problem {
+            Unheard::Malformed(problem) => seat.process.condemn(&senseless(&problem)),
+            Unheard::Hung(limit) => {
+                seat.process
+                    .condemn(&format!("it did not do within {} s what a stop asks for", limit.as_secs()));
+            }
+            Unheard::Closed => {}
         }
         if let Some(death) = seat.process.death().await {
             let Death { how, connections } = &*death;
@@ -225,7 +230,7 @@ impl Drop for Line {
             let longest = self.longest.max(LONGEST_EVENT);
             runtime.spawn(async move {
                 if let Err(problem) = see_off(&socket, inbox, longest, &answering).await {
-                    seat.process.condemn(&problem);
+                    seat.process.condemn(&senseless(&problem));
                 }
             });
         }
@@ -270,6 +275,12 @@ fn is_open(read: io::Result<usize>) -> bool {
 enum Unheard {
     Closed,
     Malformed(String),
+    /// Told to stop, it did not end the operation for this long: it is in a loop of the library, or stopped itself.
+    Hung(Duration),
+}
+
+fn senseless(problem: &str) -> String {
+    format!("what it sent makes no sense ({problem})")
 }
 
 fn closed(step: Step) -> SshErrorKind {
@@ -326,6 +337,8 @@ async fn listen(
     let Inward { inbox, owed, longest, answering } = inward;
     let mut presence = Presence { socket, answered: false };
     let mut answers = Answers::default();
+    let limit = answering.stop_limit();
+    let mut due = (level >= StopLevel::Terminate).then(|| Instant::now() + limit);
     loop {
         while let Some(frame) = inbox.next(longest).map_err(Unheard::Malformed)? {
             // Of an operation that was given up.
@@ -362,6 +375,9 @@ async fn listen(
             }
             () = stop.above(level) => {
                 level = stop.level();
+                if level >= StopLevel::Terminate {
+                    due = Some(Instant::now() + limit);
+                }
                 if !tell(socket, &Message::Level(level)) {
                     return Err(Unheard::Closed);
                 }
@@ -371,6 +387,36 @@ async fn listen(
                     return Err(Unheard::Closed);
                 }
             }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Err(Unheard::Hung(limit)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::settings::SshSettings;
+    use crate::stop::StopHandle;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_stop_what_it_does_is_given_up() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let target = SshTarget { host: "h".into(), port: 22, user: "u".into(), auth: Vec::new() };
+        let answering =
+            Answering::new(std::sync::Arc::new(SshSettings::new("/no/such/file".into())), &target);
+        let (mut inbox, mut owed) = (Inbox::default(), 1);
+        let mut inward =
+            Inward { inbox: &mut inbox, owed: &mut owed, longest: LONGEST_EVENT, answering: &answering };
+        let stop = StopHandle::new();
+        let token = stop.token();
+        // As long as nobody stops it, an operation may take any time.
+        let mut listener = Listener::default();
+        let listening = listen(&ours, inward, (&token, StopLevel::Run), &mut listener);
+        assert!(timeout(answering.stop_limit() * 10, listening).await.is_err());
+        inward = Inward { inbox: &mut inbox, owed: &mut owed, longest: LONGEST_EVENT, answering: &answering };
+        let begun = Instant::now();
+        stop.raise(StopLevel::Terminate);
+        let heard = listen(&ours, inward, (&token, StopLevel::Run), &mut listener).await;
+        assert!(matches!(heard, Err(Unheard::Hung(limit)) if limit == begun.elapsed()));
     }
 }

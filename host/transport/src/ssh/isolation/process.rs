@@ -165,11 +165,11 @@ impl Process {
     }
 
     /// Ends it: what it sent is nothing that ours sends, so something else is in it, and nothing that it says counts.
-    pub(super) fn condemn(&self, problem: &str) {
+    pub(super) fn condemn(&self, why: &str) {
         self.condemned.send_if_modified(|condemned| {
             let first = condemned.is_none();
             if first {
-                *condemned = Some(format!("was killed, because what it sent makes no sense ({problem})"));
+                *condemned = Some(format!("was killed, because {why}"));
             }
             first
         });
