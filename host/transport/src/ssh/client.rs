@@ -1,5 +1,6 @@
 //! A connection and a terminal session as their users see them. What they do happens in another process.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use zeroize::Zeroizing;
 
 use super::arriving::Arriving;
 use super::become_user::Account;
+use super::digests;
 use super::error::{SshError, SshErrorKind};
 use super::exec::{ExecRequest, RemoteEnd};
 use super::files::RemoteDir;
-use super::inventory;
+use super::inventory::Inventory;
 use super::isolation::protocol::{Answer, Download, Operation};
 use super::isolation::{Lending, Line, Listener};
+use super::kept::{Stock, Stocks};
 use super::remote::RemotePid;
 use super::settings::SshTarget;
 use super::task::{RemoteCommand, RemoteTask, TaskEnd};
@@ -93,13 +96,13 @@ impl SshConnection {
         let files = match &inventory {
             // They are read once for all targets.
             Some(inventory) => inventory.digests().facts(entries).await,
-            None => inventory::lengths(entries),
+            None => digests::lengths(entries),
         };
         let listener = Listener {
             detached: task.detached.clone(),
             inventory,
             on_start: Some(Box::new(on_start)),
-            lending: Lending::Files(inventory::paths(entries)),
+            lending: Lending::Files(digests::paths(entries)),
             ..Listener::to(&*sink)
         };
         let operation = Operation::Run { task: Box::new(task), files };
@@ -170,6 +173,25 @@ impl SshConnection {
         self.named(outcome)
     }
 
+    /// Leaves in a directory only the files that `inventory` knows of, for a later [`Setup::kept`](super::Setup::kept); those
+    /// in `aside` are put away, to be had again by their content. Where that is not worth it, or not possible, the directory is
+    /// removed as by [`Self::remove_dir`], and there is no stock.
+    pub async fn keep_dir(
+        &mut self,
+        dir: &RemoteDir,
+        inventory: &Inventory,
+        aside: &BTreeSet<String>,
+        stocks: &Stocks,
+        stop: &StopToken,
+    ) -> Result<Option<Stock>, SshError> {
+        let Some(keeping) = inventory.keeping(aside) else {
+            return self.remove_dir(dir, stop).await.map(|()| None);
+        };
+        let answer = self.ask(Operation::KeepDir { dir: dir.clone(), keeping: keeping.clone() }, stop).await;
+        let outcome = expect!(self, answer, Answer::Kept(kept) => kept);
+        self.named(outcome).map(|kept| kept.then(|| inventory.stock(&keeping, stocks)))
+    }
+
     /// Puts files below `dir` in one stream (`tar`), or one by one over SFTP where the target has no `tar`. Parents
     /// are created, existing files replaced, modes set exactly. A failure leaves what was already written.
     pub async fn upload_tree(
@@ -178,9 +200,8 @@ impl SshConnection {
         dir: &str,
         stop: &StopToken,
     ) -> Result<(), SshError> {
-        let files = inventory::lengths(&entries);
-        let listener =
-            Listener { lending: Lending::Files(inventory::paths(&entries)), ..Listener::default() };
+        let files = digests::lengths(&entries);
+        let listener = Listener { lending: Lending::Files(digests::paths(&entries)), ..Listener::default() };
         let operation = Operation::Upload { entries, files, dir: dir.to_owned() };
         let answer = self.line.call(operation, stop, listener).await;
         let outcome = expect!(self, answer, Answer::Done => ());

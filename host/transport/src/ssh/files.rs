@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::become_user::{self, Account};
 use super::connection::Worker;
+use super::digests::{self, FileDigest};
 use super::error::{SshErrorKind, Step};
-use super::inventory::{self, FileDigest};
 use super::isolation::protocol::Download;
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
@@ -22,7 +22,7 @@ const MAX_PREFIX: usize = 128;
 const MISSING: i32 = 83;
 const NOT_A_FILE: i32 = 84;
 /// Removing a large tree is silent work.
-const REMOVE_LIMIT: Duration = Duration::from_mins(10);
+pub(super) const REMOVE_LIMIT: Duration = Duration::from_mins(10);
 
 /// A private directory on a target, made by [`super::SshConnection::make_private_dir`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,14 @@ impl RemoteDir {
         })?;
         Ok(Self { path: format!("/tmp/{prefix}.{}", hex::encode(random)) })
     }
+
+    /// A directory whose name was noted when it was made; none where [`Self::new`] gives no such name to `prefix`.
+    pub fn noted(path: &str, prefix: &str) -> Option<Self> {
+        let name = path.strip_prefix("/tmp/")?;
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (name.starts_with(prefix) && name.len() <= MAX_PREFIX + 13 && name.bytes().all(usable))
+            .then(|| Self { path: path.to_owned() })
+    }
 }
 
 pub(super) fn make_private_dir(
@@ -79,6 +87,13 @@ pub(super) fn remove_dir(
     accounts: &[Account],
     cancel: &Cancel,
 ) -> Result<(), SshErrorKind> {
+    let body = removal(dir, accounts);
+    let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
+    quiet(worker, &body, limit, cancel)?.expect_success(|| format!("removing the directory {}", dir.path))
+}
+
+/// The end of a function that removes a directory and looks whether it is gone.
+pub(super) fn removal(dir: &RemoteDir, accounts: &[Account]) -> String {
     let path = quote(&dir.path);
     let mut as_accounts = String::new();
     for account in accounts {
@@ -90,12 +105,10 @@ pub(super) fn remove_dir(
         );
     }
     // Members without the right to write (a read-only source tree) would keep rm from removing their content.
-    let body = format!(
+    format!(
         "cd / && rm -rf {path} 2>/dev/null && return 0{as_accounts}; chmod -R u+rwx {path} 2>/dev/null; \
          rm -rf {path}; [ ! -e {path} ]"
-    );
-    let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
-    quiet(worker, &body, limit, cancel)?.expect_success(|| format!("removing the directory {}", dir.path))
+    )
 }
 
 fn quiet(worker: &Worker, body: &str, limit: Duration, cancel: &Cancel) -> Result<Ran, SshErrorKind> {
@@ -127,7 +140,7 @@ pub(super) fn download(
     let Download { remote, local, max_bytes } = wanted;
     let at_local = |source| SshErrorKind::LocalFile { path: local.clone(), source };
     let mut length = file.metadata().map_err(at_local)?.len();
-    let own = |file: &mut File| file.rewind().and_then(|()| inventory::digest_of(file));
+    let own = |file: &mut File| file.rewind().and_then(|()| digests::digest_of(file));
     if length > 0 && !begins_alike(worker, remote, own(&mut file).map_err(at_local)?, length, cancel)? {
         file.set_len(0).map_err(at_local)?;
         length = 0;

@@ -3,150 +3,22 @@
 //! Nothing is asked before: the request that leaves files out names the list of digests that stands beside them on the
 //! target, and its script does nothing when one of them is not what it was. Only then there is a second request.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::entry::{FileFact, UploadEntry, UploadSource};
-use crate::output::with_buffer;
+use super::digests::{Digests, FileDigest};
+use super::kept::{Keeping, Stock, Stocks};
+use crate::entry::{UploadEntry, UploadSource};
 
 /// Files that are less than this together are sent again rather than looked after.
 const WORTHWHILE: u64 = 8 * 1024;
 /// Lists of digests on the target, with a number behind it.
 const SUMS: &str = ".autoexec-sums.";
-
-pub(super) type FileDigest = [u8; 32];
-
-/// Digests of local files, for all connections: a file is read once, and again when it has changed.
-#[derive(Debug, Clone, Default)]
-pub struct Digests {
-    all: Arc<Mutex<HashMap<PathBuf, Arc<Known>>>>,
-    /// Held while new files are read: whoever needs the same ones finds them afterwards.
-    reading: Arc<tokio::sync::Mutex<()>>,
-}
-
-#[derive(Debug)]
-struct Known {
-    stamp: Stamp,
-    digest: OnceLock<Option<FileDigest>>,
-}
-
-/// What changes with a file's content: size, time and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: (i64, i64),
-    inode: u64,
-}
-
-/// Of a file that was never met, or has changed since.
-struct HasToBeRead;
-
-impl Stamp {
-    /// That of a file which can be looked at.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Some(Self { length: metadata.len(), modified, inode: metadata.ino() })
-    }
-}
-
-impl Digests {
-    /// Digest and length of a file; none where it cannot be read, which its upload will say.
-    pub(super) fn of(&self, path: &Path) -> Option<(FileDigest, u64)> {
-        let stamp = Stamp::of(path)?;
-        let known = {
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = all.entry(path.to_owned()).or_insert_with(|| Known::new(stamp));
-            if known.stamp != stamp {
-                *known = Known::new(stamp);
-            }
-            Arc::clone(known)
-        };
-        // Whoever wants the same file meanwhile waits for this one instead of reading it as well.
-        let digest = known.digest.get_or_init(|| File::open(path).and_then(digest_of).ok());
-        digest.map(|digest| (digest, stamp.length))
-    }
-}
-
-impl Digests {
-    /// Digest and length of each entry that is a file which can be read. Files that were never met, or have changed, are read
-    /// first, by one caller at a time: whoever needs the same ones finds them afterwards.
-    pub(super) async fn facts(&self, entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
-        let paths = paths(entries);
-        // Where nothing is to be read, another thread costs more than the look.
-        if let Ok(facts) = paths.iter().map(|path| self.known(path.as_deref())).collect() {
-            return facts;
-        }
-        let turn = self.reading.lock().await;
-        let digests = self.clone();
-        let looking = tokio::task::spawn_blocking(move || {
-            let fact = |path: PathBuf| {
-                let (digest, length) = digests.of(&path)?;
-                Some(FileFact { length, digest: Some(digest) })
-            };
-            paths.into_iter().map(|path| path.and_then(fact)).collect()
-        });
-        let facts = looking.await;
-        drop(turn);
-        // Without them each file says for itself what is wrong with it.
-        facts.unwrap_or_else(|_| vec![None; entries.len()])
-    }
-
-    /// What is known of a file.
-    fn known(&self, path: Option<&Path>) -> Result<Option<FileFact>, HasToBeRead> {
-        let Some((path, stamp)) = path.and_then(|path| Some((path, Stamp::of(path)?))) else {
-            return Ok(None);
-        };
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(path).filter(|known| known.stamp == stamp);
-        let digest = known.and_then(|known| known.digest.get()).ok_or(HasToBeRead)?;
-        Ok(digest.map(|digest| FileFact { length: stamp.length, digest: Some(digest) }))
-    }
-}
-
-/// The local file of each entry that is one.
-pub(super) fn paths(entries: &[UploadEntry]) -> Vec<Option<PathBuf>> {
-    let path = |entry: &UploadEntry| match &entry.source {
-        UploadSource::File(path) => Some(path.clone()),
-        UploadSource::Bytes(_) | UploadSource::Lent(_) => None,
-    };
-    entries.iter().map(path).collect()
-}
-
-/// The length of each entry that is a file which can be looked at.
-pub(super) fn lengths(entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
-    let fact = |path: PathBuf| {
-        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-        Some(FileFact { length, digest: None })
-    };
-    paths(entries).into_iter().map(|path| path.and_then(fact)).collect()
-}
-
-impl Known {
-    fn new(stamp: Stamp) -> Arc<Self> {
-        Arc::new(Self { stamp, digest: OnceLock::new() })
-    }
-}
-
-pub(super) fn digest_of(mut file: impl io::Read) -> io::Result<FileDigest> {
-    let mut hasher = Sha256::new();
-    with_buffer(|buffer| {
-        loop {
-            match file.read(buffer)? {
-                0 => return Ok(hasher.finalize().into()),
-                length => hasher.update(buffer.get(..length).unwrap_or_default()),
-            }
-        }
-    })
-}
+/// What names of files of ours on the target begin with that belong to a kept directory.
+pub(super) const STORE: &str = ".autoexec-kept-";
 
 /// What stands in one directory on a target. Clones are the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -174,9 +46,17 @@ pub(super) struct State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Held {
+pub(super) struct Held {
     digest: FileDigest,
     mode: u32,
+    length: u64,
+}
+
+/// A file that stands on the target under its digest, and the name it is to have.
+pub(super) struct Brought {
+    pub(super) digest: FileDigest,
+    pub(super) dest: String,
+    pub(super) mode: u32,
 }
 
 /// What one request sends.
@@ -186,6 +66,8 @@ pub(super) struct Plan {
     pub(super) send: Vec<UploadEntry>,
     /// The list on the target that has to hold.
     pub(super) check: Option<String>,
+    /// Files that are there under another name.
+    pub(super) bring: Vec<Brought>,
     /// The list that comes with these files.
     pub(super) list: Option<String>,
     held: BTreeMap<String, Held>,
@@ -252,7 +134,7 @@ impl Inventory {
         let (mut left_out, mut added) = (false, state.checked);
         for entry in entries {
             let found = is_listable(&entry.dest).then(|| self.digest(&entry)).flatten();
-            let wanted = found.map(|(digest, _)| Held { digest, mode: entry.mode });
+            let wanted = found.map(|(digest, length)| Held { digest, mode: entry.mode, length });
             if wanted.is_some() && state.held.get(&entry.dest) == wanted.as_ref() {
                 // What has just arrived is in no list yet.
                 let fresh = state.fresh.contains(&entry.dest);
@@ -263,6 +145,12 @@ impl Inventory {
                 Some(held) => {
                     added = true;
                     plan.held.insert(entry.dest.clone(), held);
+                    if plan.held.remove(&stored_name(&held.digest)).is_some() {
+                        let UploadEntry { dest, mode, .. } = entry;
+                        plan.bring.push(Brought { digest: held.digest, dest, mode });
+                        left_out = true;
+                        continue;
+                    }
                 }
                 None => added |= plan.held.remove(&entry.dest).is_some(),
             }
@@ -295,14 +183,18 @@ impl Inventory {
     pub(super) fn arrived(&self, entry: &UploadEntry, digest: FileDigest) {
         if is_listable(&entry.dest) {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.held.insert(entry.dest.clone(), Held { digest, mode: entry.mode });
+            let held = Held { digest, mode: entry.mode, length: local_length(entry) };
+            state.held.insert(entry.dest.clone(), held);
             state.fresh.insert(entry.dest.clone());
         }
     }
 
-    /// Whether a file stands there as it is here, as far as we know.
+    /// Whether a file stands there as it is here, or under its digest, as far as we know.
     pub(super) fn has(&self, entry: &UploadEntry, digest: &FileDigest) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.off && state.held.contains_key(&stored_name(digest)) {
+            return true;
+        }
         (!state.off || state.fresh.contains(&entry.dest))
             && state
                 .held
@@ -332,9 +224,55 @@ impl Inventory {
         *off = true;
         held.retain(|name, _| fresh.contains(name));
     }
+
+    /// Nothing of it is there: the directory is a new one.
+    pub(super) fn forget(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { fickle, off, lists, .. } = std::mem::take(&mut *state);
+        *state = State { fickle, off, lists, ..State::default() };
+    }
+
+    /// What is to be done to keep the files for later; `aside` are those that only one operation needed. None where that is not
+    /// worth it, or where it is not known for certain what stands there.
+    pub(super) fn keeping(&self, aside: &BTreeSet<String>) -> Option<Keeping> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: u64 = state.held.values().map(|held| held.length).sum();
+        if state.off || state.checked || !state.fresh.is_empty() || state.current == 0 || total < WORTHWHILE {
+            return None;
+        }
+        let aside: BTreeMap<String, FileDigest> = aside
+            .iter()
+            .filter_map(|name| state.held.get(name).map(|held| (name.clone(), held.digest)))
+            .collect();
+        let next = if aside.is_empty() { state.current } else { state.lists + 1 };
+        Some(Keeping { list: state.current, next, aside })
+    }
+
+    /// The directory was kept so: what stands in it.
+    pub(super) fn stock(&self, keeping: &Keeping, stocks: &Stocks) -> Stock {
+        let State { mut held, fickle, lists, .. } = self.state();
+        for (name, digest) in &keeping.aside {
+            if let Some(file) = held.remove(name) {
+                held.insert(stored_name(digest), Held { mode: 0o600, ..file });
+            }
+        }
+        Stock { held: stocks.shared(held), fickle, lists: lists.max(keeping.next), current: keeping.next }
+    }
+
+    /// What stands in a directory that was kept.
+    pub fn of_stock(stock: &Stock, digests: &Digests) -> Self {
+        let Stock { held, fickle, lists, current } = stock.clone();
+        let state = State { held: (*held).clone(), fickle, lists, current, ..State::default() };
+        Self { digests: digests.clone(), state: Arc::new(Mutex::new(state)) }
+    }
 }
 
-fn list_name(number: u32) -> String {
+/// The name of a file that is kept under its digest.
+pub(super) fn stored_name(digest: &FileDigest) -> String {
+    format!("{STORE}files/{}", hex::encode(digest))
+}
+
+pub(super) fn list_name(number: u32) -> String {
     format!("{SUMS}{number}")
 }
 

@@ -5,11 +5,11 @@ use std::io::{self, BufWriter, Read, Write};
 use std::time::Duration;
 
 use super::connection::Worker;
+use super::digests::FileDigest;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
 use super::files::RemoteDir;
-use super::inventory::FileDigest;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::resident::{Afterwards, Line, word};

@@ -32,6 +32,8 @@ pub(super) enum Report {
     Stale,
     /// The target has no sha256sum.
     NoSums,
+    /// The directory to take over is not there, or not as it was left.
+    Gone,
     /// Something before the command failed, with this code.
     Failed(i32),
     /// A wanted file of this many bytes follows, up to the next report.
@@ -51,7 +53,10 @@ pub(super) enum Report {
 impl Report {
     /// True when the script has ended before the command, because the target or its directory lacks something.
     pub(super) fn is_refusal(self) -> bool {
-        matches!(self, Self::NoTar | Self::NoGzip | Self::NoDirectory | Self::NoSums | Self::Stale)
+        matches!(
+            self,
+            Self::NoTar | Self::NoGzip | Self::NoDirectory | Self::NoSums | Self::Stale | Self::Gone
+        )
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -75,6 +80,7 @@ impl Report {
             "list" => Some(Self::List),
             "stale" => Some(Self::Stale),
             "nosums" => Some(Self::NoSums),
+            "gone" => Some(Self::Gone),
             "exit" => Some(Self::Exit(number)),
             "over" => Some(Self::Over),
             _ => None,

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Worker;
+use super::digests::FileDigest;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
 use super::feed::Outcome;
-use super::inventory::{self, Plan};
+use super::inventory::{self, Inventory, Plan};
+use super::kept;
 use super::large::{self, LARGE};
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
@@ -19,7 +21,8 @@ use super::resident::Line;
 use super::stopping::stop_group;
 use super::task::{DetachedRun, RemoteCommand, RemoteTask, Setup, TaskEnd};
 use super::upload::{self, Cargo};
-use super::wrapper::{self, Packing, Wrapper};
+use super::wrapper::{self, Making, Packing, Wrapper};
+use crate::entry::UploadEntry;
 use crate::exit::{Exit, StopOutcome};
 use crate::output::OutputSink;
 use crate::shell::is_variable_name;
@@ -78,7 +81,7 @@ pub(super) fn run(
     news: &dyn News,
 ) -> Result<TaskEnd, SshErrorKind> {
     check(&task.command)?;
-    let mut make = task.setup.as_ref().is_some_and(|setup| setup.make);
+    let mut make = making(task);
     let mut corrected = false;
     loop {
         let plan = match &task.setup {
@@ -99,8 +102,21 @@ pub(super) fn run(
                 inventory.correct(&found);
             }
             (Tried::Stale(_) | Tried::NoSums, Some(inventory)) => inventory.give_up(),
-            (Tried::Stale(_) | Tried::NoSums, None) => return Err(SshErrorKind::NoExit),
+            (Tried::Gone, Some(inventory)) if make != Making::New => {
+                inventory.forget();
+                make = Making::New;
+            }
+            (Tried::Stale(_) | Tried::NoSums | Tried::Gone, _) => return Err(SshErrorKind::NoExit),
         }
+    }
+}
+
+/// What becomes of the directory: a kept one is of use only where it is known what stands in it.
+fn making(task: &RemoteTask) -> Making<'_> {
+    match &task.setup {
+        Some(Setup { make: true, kept: Some(kept), inventory: Some(_), .. }) => Making::Over(kept.path()),
+        Some(Setup { make: true, .. }) => Making::New,
+        _ => Making::Nothing,
     }
 }
 
@@ -108,7 +124,7 @@ pub(super) fn run(
 fn plan(
     worker: &Worker,
     setup: &Setup,
-    make: &mut bool,
+    make: &mut Making<'_>,
     cancel: &Cancel,
     news: &dyn News,
 ) -> Result<Plan, SshErrorKind> {
@@ -117,15 +133,38 @@ fn plan(
     };
     for entry in inventory::large(&setup.entries, LARGE) {
         let Some((digest, _)) = inventory.digest(&entry) else { continue };
+        take_over_for(worker, setup, inventory, (&entry, &digest), make, cancel)?;
         if !inventory.has(&entry, &digest) {
             news.sending(true);
-            large::send(worker, &setup.dir, *make, &entry, &digest, cancel)?;
-            *make = false;
+            large::send(worker, &setup.dir, *make == Making::New, &entry, &digest, cancel)?;
+            *make = Making::Nothing;
             inventory.arrived(&entry, digest);
             news.sending(false);
         }
     }
     Ok(inventory.plan(&setup.entries))
+}
+
+/// A kept directory is taken over by a request of its own where a large file has to go into it by one.
+fn take_over_for(
+    worker: &Worker,
+    setup: &Setup,
+    inventory: &Inventory,
+    (entry, digest): (&UploadEntry, &FileDigest),
+    make: &mut Making<'_>,
+    cancel: &Cancel,
+) -> Result<(), SshErrorKind> {
+    let (Making::Over(_), Some(kept)) = (*make, &setup.kept) else { return Ok(()) };
+    if inventory.has(entry, digest) {
+        return Ok(());
+    }
+    *make = if kept::take_over_now(worker, kept, &setup.dir, cancel)? {
+        Making::Nothing
+    } else {
+        inventory.forget();
+        Making::New
+    };
+    Ok(())
 }
 
 /// What came of sending a plan with the command.
@@ -138,13 +177,15 @@ enum Tried {
     /// Something that was left out is not there; what the target says about each file.
     Stale(Vec<u8>),
     NoSums,
+    /// The kept directory cannot be used.
+    Gone,
 }
 
 fn try_plan(
     worker: &Worker,
     task: &RemoteTask,
     plan: &Plan,
-    make: &mut bool,
+    make: &mut Making<'_>,
     sink: &dyn OutputSink,
     cancel: &Cancel,
     news: &dyn News,
@@ -164,6 +205,11 @@ fn try_plan(
         if stale {
             continue;
         }
+        if refused == Some(Report::Gone) {
+            return Ok(Tried::Gone);
+        }
+        // The first try has made the directory, whatever it lacked after that.
+        *make = Making::Nothing;
         match (refused, &task.setup) {
             (Some(Report::Stale), _) => return Ok(Tried::Stale(found.unwrap_or_default().bytes)),
             (Some(Report::NoSums), _) => return Ok(Tried::NoSums),
@@ -178,8 +224,6 @@ fn try_plan(
             }
             _ => return Ok(Tried::Ended { end, begun }),
         }
-        // The first try has made it.
-        *make = false;
     }
 }
 
@@ -223,7 +267,7 @@ impl<'a> Running<'a> {
     fn begin(
         worker: &'a Worker,
         task: &'a RemoteTask,
-        make: bool,
+        make: Making<'_>,
         plan: &Plan,
         cargo: &Cargo<'_>,
         sink: &'a dyn OutputSink,
@@ -237,6 +281,7 @@ impl<'a> Running<'a> {
             inline: cargo.inline(),
             stream: cargo.packing(),
             check: plan.check.as_deref(),
+            bring: &plan.bring,
             last: plan.list.as_deref(),
             command: Some(&task.command),
             detached: task.detached.as_ref().map(DetachedRun::dir),

@@ -32,6 +32,9 @@ pub struct Setup {
     pub dir: RemoteDir,
     /// It has to be made first.
     pub make: bool,
+    /// What [`super::SshConnection::keep_dir`] left, to become the directory that is to be made. Where that is not as it was
+    /// left, a new one is made, and everything is sent.
+    pub kept: Option<RemoteDir>,
     /// The files.
     pub entries: Vec<UploadEntry>,
     /// What stands in the directory already; without it everything is sent.

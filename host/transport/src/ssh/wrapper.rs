@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 
 use super::become_user::{self, GroupReport, Method};
+use super::inventory::Brought;
+use super::kept;
 use super::marker::Token;
 use super::resident::{Afterwards, Line, word};
 use super::task::{RemoteCommand, Wanted};
@@ -28,17 +30,30 @@ pub(super) enum Packing {
     Gzip,
 }
 
+/// What is to be done about the root first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Making<'a> {
+    /// It is there.
+    #[default]
+    Nothing,
+    /// It is made anew.
+    New,
+    /// This directory becomes it.
+    Over(&'a str),
+}
+
 /// What is to be done, in this order.
 #[derive(Default)]
 pub(super) struct Wrapper<'a> {
-    /// Make the root anew.
-    pub(super) make: bool,
+    pub(super) make: Making<'a>,
     /// The directory that files go into.
     pub(super) root: &'a str,
     pub(super) inline: &'a [Inline],
     pub(super) stream: Option<Packing>,
     /// List of digests below the root that has to hold.
     pub(super) check: Option<&'a str>,
+    /// Files that are there under another name, once the list holds.
+    pub(super) bring: &'a [Brought],
     /// The last file of the stream: without it the stream was cut off.
     pub(super) last: Option<&'a str>,
     pub(super) command: Option<&'a RemoteCommand>,
@@ -100,10 +115,14 @@ impl Wrapper<'_> {
     fn prepare(&self, line: &mut String) {
         let root = word(self.root);
         let parents = parents(self.inline);
-        if self.make {
-            line.push_str(&make_root(&root, parents.iter().map(|dir| format!("{}/{dir}", self.root))));
+        match self.make {
+            Making::Nothing => {}
+            Making::New => {
+                line.push_str(&make_root(&root, parents.iter().map(|dir| format!("{}/{dir}", self.root))));
+            }
+            Making::Over(kept) => line.push_str(&kept::take_over(&word(kept), &root)),
         }
-        if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() {
+        if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() && self.bring.is_empty() {
             return;
         }
         // A shell that stays does it in the process that does the line, another one in a process of its own: what comes
@@ -123,11 +142,12 @@ impl Wrapper<'_> {
             );
         }
         let mut steps = vec![":".to_owned()];
-        if !self.make && !parents.is_empty() {
+        if self.make != Making::New && !parents.is_empty() {
             let parents: Vec<String> = parents.iter().map(|dir| word(&format!("./{dir}"))).collect();
             // Most often they are there, and a test starts no process.
             steps.push(format!("{{ {} || mkdir -p {}; }}", each("-d", &parents), parents.join(" ")));
         }
+        steps.extend(self.bring.iter().map(kept::bring));
         for file in self.inline {
             steps.push(format!("printf %s {} >{}", word(&file.text), word(&format!("./{}", file.dest))));
         }

@@ -54,7 +54,7 @@ impl Pair {
         let source = UploadSource::Bytes(b"given\n".to_vec());
         let entry = UploadEntry { source, dest: "in/a".to_owned(), mode: 0o600 };
         RemoteTask {
-            setup: Some(Setup { dir: dir.clone(), make, entries: vec![entry], inventory: None }),
+            setup: Some(Setup { dir: dir.clone(), make, entries: vec![entry], inventory: None, kept: None }),
             command,
             wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 100 }),
             detached: None,

@@ -13,7 +13,7 @@ fn task(dir: &RemoteDir, script: &str, make: bool) -> RemoteTask {
     let entry =
         UploadEntry { source: UploadSource::Bytes(b"a\n".to_vec()), dest: "in/a".to_owned(), mode: 0o600 };
     RemoteTask {
-        setup: Some(Setup { dir: dir.clone(), make, entries: vec![entry], inventory: None }),
+        setup: Some(Setup { dir: dir.clone(), make, entries: vec![entry], inventory: None, kept: None }),
         command,
         wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 100 }),
         detached: Some(DetachedRun::new(dir, "run1")),

@@ -45,7 +45,7 @@ fn task(dir: &RemoteDir, script: &str, detached: bool) -> RemoteTask {
     let mut command = shell(script);
     dir.path().clone_into(&mut command.dir);
     RemoteTask {
-        setup: Some(Setup { dir: dir.clone(), make: true, entries: Vec::new(), inventory: None }),
+        setup: Some(Setup { dir: dir.clone(), make: true, entries: Vec::new(), inventory: None, kept: None }),
         command,
         wanted: None,
         detached: detached.then(|| DetachedRun::new(dir, "run1")),

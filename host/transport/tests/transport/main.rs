@@ -10,6 +10,7 @@ mod harness;
 mod hostile;
 mod isolation;
 mod jumping;
+mod keeping;
 mod local;
 mod running;
 mod staying;

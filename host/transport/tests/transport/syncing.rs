@@ -75,7 +75,7 @@ impl Ground {
         let mut command = shell(script);
         self.dir.path().clone_into(&mut command.dir);
         let inventory = Some(self.inventory.clone());
-        let setup = Setup { dir: self.dir.clone(), make, entries: entries.to_vec(), inventory };
+        let setup = Setup { dir: self.dir.clone(), make, entries: entries.to_vec(), inventory, kept: None };
         RemoteTask { setup: Some(setup), command, wanted: None, detached: None }
     }
 

@@ -24,6 +24,7 @@ use crate::ssh::error::SshErrorKind;
 use crate::ssh::exec::{ExecRequest, RemoteEnd};
 use crate::ssh::files::RemoteDir;
 use crate::ssh::inventory::State;
+use crate::ssh::kept::Keeping;
 use crate::ssh::known_hosts::{HostKey, KnownHost, Verdict};
 use crate::ssh::remote::RemotePid;
 use crate::ssh::settings::SshTarget;
@@ -79,6 +80,10 @@ pub(in crate::ssh) enum Operation {
     RemoveDir {
         dir: RemoteDir,
         accounts: Vec<Account>,
+    },
+    KeepDir {
+        dir: RemoteDir,
+        keeping: Keeping,
     },
     Upload {
         entries: Vec<UploadEntry>,
@@ -178,6 +183,8 @@ pub(in crate::ssh) struct HostInfo {
 #[derive(Serialize, Deserialize)]
 pub(in crate::ssh) enum Answer {
     Done,
+    /// Whether the directory is still there.
+    Kept(bool),
     Ended(RemoteEnd),
     Task(TaskEnd),
     Stopped(StopOutcome),

@@ -28,7 +28,7 @@ use crate::ssh::inventory::State;
 use crate::ssh::patience::Cancel;
 use crate::ssh::remote::{News, RemotePid};
 use crate::ssh::terminal::Terminal;
-use crate::ssh::{files, remote, stopping, upload};
+use crate::ssh::{files, kept, remote, stopping, upload};
 use crate::stop::StopHandle;
 
 /// The end of a run's process is seen here before it is seen at the socket that ends this one.
@@ -285,6 +285,9 @@ impl Desk<'_> {
             Operation::MakeDir(dir) => files::make_private_dir(worker, &dir, cancel).map(done),
             Operation::RemoveDir { dir, accounts } => {
                 files::remove_dir(worker, &dir, &accounts, cancel).map(done)
+            }
+            Operation::KeepDir { dir, keeping } => {
+                kept::keep(worker, &dir, &keeping, cancel).map(Answer::Kept)
             }
             Operation::Upload { mut entries, files, dir } => {
                 asking.lend(&mut entries, &files);
