@@ -221,8 +221,16 @@ pub trait Runners: Send + Sync {
     /// Why it can not be used.
     fn tool(&self, operation: &Operation, call: &Call) -> Result<ToolInfo, ToolProblem>;
 
+    /// The run has come to a node, whether there is anything to do for it or not. What an earlier process of the job left there
+    /// can be put in order at the end.
+    fn meet(&self, node: &Node);
+
     /// A runner for one unit.
     fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner>;
+
+    /// Gives back what was kept from one phase to the next. Called once, when no unit is at work any more and none will be.
+    /// Returns what people should know.
+    async fn finish(&self) -> Vec<(autoexec_events::Level, String)>;
 }
 
 /// The stop level of a unit, to be watched while waiting.

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use autoexec_model::{ExecStrategy, Group, GroupNo, JobParams, Phase, PhaseName, ResourceId};
+use autoexec_model::{
+    ExecStrategy, Group, GroupNo, JobParams, Operation, OperationBody, Phase, PhaseName, Place, ResourceId,
+};
 
 /// What the command line asks to run; an empty list means everything.
 #[derive(Debug, Clone, Default)]
@@ -69,13 +71,33 @@ pub struct PlannedPhase {
     pub index: usize,
     /// Round count of a one-shot phase: its own, else the group's, else the job's.
     pub round_count: i64,
+    /// A phase that begins after this one has operations on targets: a later group's, or a later one of the same gray-scale
+    /// group. Phases that run side by side do not follow each other.
+    pub followed: bool,
+}
+
+impl PlannedPhase {
+    /// Whether some operation runs on the targets themselves.
+    fn has_work_on_targets(&self) -> bool {
+        let mut open: Vec<&Operation> = self.phase.operations.iter().collect();
+        while let Some(operation) = open.pop() {
+            match &operation.body {
+                OperationBody::Call(_) if operation.place == Place::Target => return true,
+                OperationBody::Call(_) => {}
+                OperationBody::If(block) => open.extend(block.then.iter().chain(&block.otherwise)),
+                OperationBody::Loop(block) => open.extend(&block.operations),
+            }
+        }
+        false
+    }
 }
 
 impl JobPlan {
     /// Applies `filter` to `params`.
     pub fn new(params: &JobParams, filter: &Filter) -> Self {
         let groups = params.groups.iter().filter(|group| filter.takes_group(group));
-        let groups: Vec<_> = groups.map(|group| plan_group(params, group, filter)).collect();
+        let mut groups: Vec<_> = groups.map(|group| plan_group(params, group, filter)).collect();
+        look_ahead(&mut groups);
         let known_phases: HashSet<_> =
             params.groups.iter().flat_map(|group| &group.phases).map(|phase| &phase.name).collect();
         let known_groups: HashSet<_> = params.groups.iter().map(|group| group.number).collect();
@@ -88,6 +110,21 @@ impl JobPlan {
                 .cloned()
                 .collect(),
             unknown_groups: filter.groups.iter().filter(|no| !known_groups.contains(no)).copied().collect(),
+        }
+    }
+}
+
+/// Tells each phase whether it is followed.
+fn look_ahead(groups: &mut [PlannedGroup]) {
+    let mut later = false;
+    for group in groups.iter_mut().rev() {
+        let after_the_group = later;
+        for phase in group.phases.iter_mut().rev() {
+            phase.followed = match group.strategy {
+                ExecStrategy::OneShot => after_the_group,
+                ExecStrategy::GrayScale => later,
+            };
+            later |= phase.has_work_on_targets();
         }
     }
 }
@@ -105,6 +142,7 @@ fn plan_group(params: &JobParams, group: &Group, filter: &Filter) -> PlannedGrou
                 ExecStrategy::GrayScale => position_among_run,
             },
             round_count: phase.round_count.unwrap_or(group_rounds),
+            followed: false,
         })
         .collect();
     PlannedGroup { number: group.number, strategy, round_count: group_rounds, phases }
@@ -113,7 +151,7 @@ fn plan_group(params: &JobParams, group: &Group, filter: &Filter) -> PlannedGrou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn params() -> JobParams {
         let phase = |name: &str, rounds: Option<i64>| json!({"phaseName": name, "phaseType": "target", "roundCount": rounds});
@@ -128,6 +166,39 @@ mod tests {
 
     fn phase(name: &str) -> PhaseName {
         PhaseName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_phase_knows_whether_another_one_comes_to_its_targets_after_it() {
+        let op =
+            |place: &str| json!({"opName": "a/b", "opId": "a/b_1", "opType": place, "interpreter": "sh"});
+        let inside = json!({"opName": "native/IF-Block", "opId": "native/IF-Block_1", "opType": "native", "condition": "1 == 1",
+            "if": [], "else": [op("target")]});
+        let phase = |name: &str, operation: &Value| json!({"phaseName": name, "phaseType": "target", "operations": [operation]});
+        let (there, here) = (op("target"), op("runner_target"));
+        let params = JobParams::from_value(
+            &json!({"runFlow": [
+                {"groupNo": 0, "phases": [phase("a", &there), phase("b", &there)]},
+                {"groupNo": 1, "execStrategy": "grayScale", "phases": [phase("c", &there), phase("d", &inside), phase("e", &here)]},
+                {"groupNo": 2, "phases": [phase("f", &here)]}]}),
+            "test",
+        )
+        .unwrap();
+        let followed = |filter: &Filter| {
+            let plan = JobPlan::new(&params, filter);
+            let phases = plan.groups.iter().flat_map(|group| &group.phases);
+            phases
+                .filter(|phase| phase.followed)
+                .map(|phase| phase.phase.name.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(followed(&Filter::default()), ["a", "b", "c"]);
+        let only = |names: &[&str]| Filter {
+            phases: names.iter().map(|name| super::tests::phase(name)).collect(),
+            ..Filter::default()
+        };
+        assert_eq!(followed(&only(&["a", "b", "e", "f"])), [""; 0]);
+        assert_eq!(followed(&only(&["b", "d"])), ["b"]);
     }
 
     #[test]

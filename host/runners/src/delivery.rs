@@ -30,6 +30,8 @@ pub(crate) struct Delivery {
     /// Which of `entries`, by their destination, are the program and its script libraries: texts that a target with
     /// another charset needs converted.
     pub(crate) programs: Vec<String>,
+    /// Which of `entries`, by their destination, are input files: what other operations do not see of each other.
+    pub(crate) inputs: Vec<String>,
 }
 
 impl Delivery {
@@ -47,6 +49,7 @@ impl Delivery {
             entries: Vec::new(),
             trees: Vec::new(),
             programs: Vec::new(),
+            inputs: Vec::new(),
         };
         delivery.add_tree(shared, "lib", sent)?;
         if call.call.script.is_some() {
@@ -106,6 +109,7 @@ impl Delivery {
                 ));
             }
             let dest = self.in_directory(&format!("file/{name}"));
+            self.inputs.push(dest.clone());
             self.entries.push(file_entry(&source, dest, 0o600));
         }
         if has_output(call) {

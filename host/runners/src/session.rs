@@ -37,6 +37,11 @@ pub(crate) trait Sessions: Send + Sync {
 
     /// Removes it.
     async fn remove(&self, session: &mut Self::Session) -> Result<(), String>;
+
+    /// The same at the end of a unit in which nothing failed: what a later phase needs again may stay.
+    async fn release(&self, session: &mut Self::Session) -> Result<(), String> {
+        self.remove(session).await
+    }
 }
 
 /// The session of a unit.
@@ -93,6 +98,10 @@ impl<P: Sessions> UnitSession<P> {
         if self.protocol.directory(&session).is_none() || (self.failed && self.keeps_failed) {
             return Ok(());
         }
-        self.protocol.remove(&mut session).await
+        if self.failed {
+            self.protocol.remove(&mut session).await
+        } else {
+            self.protocol.release(&mut session).await
+        }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use autoexec_engine::ports::{Runners, ToolInfo, ToolProblem, UnitInfo, UnitRunner};
+use autoexec_events::Level;
 use autoexec_model::command_line::ShellExpansion;
-use autoexec_model::{Call, JobId, Operation, SecretKey};
+use autoexec_model::{Call, JobId, Node, Operation, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
 use autoexec_sandbox::{Sandbox, SandboxSettings, Tape};
 use autoexec_store::{Home, JobDir};
@@ -18,6 +19,7 @@ use crate::catalog::{Catalog, Found, Promises};
 use crate::conduct::SshConduct;
 use crate::permits::SitePolicy;
 use crate::scripts::Scripts;
+use crate::ssh::{self, KeptDirectories};
 use crate::supply::SiteSupply;
 use crate::unit::ToolRunner;
 
@@ -72,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) scripts: Arc<dyn Scripts>,
     /// Of the files that go to targets.
     pub(crate) digests: Digests,
+    /// Directories that stay on targets from one phase to the next.
+    pub(crate) kept: Arc<KeptDirectories>,
     sandbox: OnceLock<Result<Sandbox, String>>,
 }
 
@@ -99,6 +103,7 @@ impl ToolRunners {
         scripts: Arc<dyn Scripts>,
     ) -> Self {
         let catalog = Catalog::new(settings.home.clone());
+        let kept = Arc::new(KeptDirectories::new(&settings.job, &settings.job_dir));
         Self {
             shared: Arc::new(Shared {
                 settings,
@@ -107,6 +112,7 @@ impl ToolRunners {
                 agents,
                 scripts,
                 digests: Digests::default(),
+                kept,
                 sandbox: OnceLock::new(),
             }),
         }
@@ -132,7 +138,15 @@ impl Runners for ToolRunners {
         Ok(ToolInfo { rerun, is_component, can_check })
     }
 
+    fn meet(&self, node: &Node) {
+        self.shared.kept.meet(node);
+    }
+
     fn open(&self, unit: &UnitInfo) -> Box<dyn UnitRunner> {
         Box::new(ToolRunner::new(Arc::clone(&self.shared), unit.clone()))
+    }
+
+    async fn finish(&self) -> Vec<(Level, String)> {
+        ssh::remove_kept(&self.shared).await
     }
 }

@@ -1,6 +1,6 @@
 //! A script on a target over SSH (`spec/plugin-contract.md` §8.5): one connection and one directory per unit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,10 +27,13 @@ use crate::unit::has_output;
 
 mod detached;
 mod files;
+mod kept;
 mod reconnect;
 
 use detached::Follower;
 use files::SshFiles;
+use kept::TakenDirectory;
+pub(crate) use kept::{KeptDirectories, remove_kept};
 use reconnect::{LoginError, NoConnection, Reconnect};
 
 /// Runs the words after it with the variables of the account's login profile (`PATH`, `ORACLE_HOME`, …), as the
@@ -53,6 +56,10 @@ pub(crate) struct Session {
     occupied: bool,
     /// The files that are there already.
     inventory: Inventory,
+    /// A directory of an earlier phase, which the first operation takes over.
+    kept: Option<TakenDirectory>,
+    /// Files that only single operations needed.
+    inputs: BTreeSet<String>,
     /// Detached operations so far.
     detached: u64,
     /// The other users that operations ran as: what they made may be theirs to remove.
@@ -69,12 +76,19 @@ impl Sessions for SshSessions {
         let prefix =
             format!("autoexec-{}-{}-{}", self.shared.settings.job, node.resource, self.unit.phase.index);
         let root = RemoteDir::new(&prefix).map_err(|error| error.to_string())?;
+        let kept = self.shared.kept.take(node);
+        let inventory = match &kept {
+            Some(kept) => Inventory::of_stock(kept.stock(), &self.shared.digests),
+            None => Inventory::new(&self.shared.digests),
+        };
         Ok(Session {
             connection,
             root,
             made: false,
             occupied: false,
-            inventory: Inventory::new(&self.shared.digests),
+            inventory,
+            kept,
+            inputs: BTreeSet::new(),
             detached: 0,
             accounts: Vec::new(),
         })
@@ -132,6 +146,15 @@ impl Sessions for SshSessions {
         let removed = session.connection.remove_dir_of(&session.root, accounts, &StopToken::never()).await;
         removed.map_err(|error| error.to_string())
     }
+
+    async fn release(&self, session: &mut Session) -> Result<(), String> {
+        // What another user made in it is that user's.
+        if !self.unit.phase.followed || !session.accounts.is_empty() || !session.inventory.is_worth_keeping()
+        {
+            return self.remove(session).await;
+        }
+        self.keep(session).await
+    }
 }
 
 impl SshSessions {
@@ -179,11 +202,16 @@ impl SshSessions {
         {
             session.accounts.push(account.clone());
         }
+        session.inputs.extend(delivery.inputs);
+        if let Some(kept) = &session.kept {
+            sink.info(Level::Info, &format!("Files of an earlier phase are used again:{}", kept.dir()));
+        }
         let setup = Setup {
             dir: session.root.clone(),
             make: !session.made,
             entries: delivery.entries,
             inventory: Some(session.inventory.clone()),
+            kept: session.kept.as_ref().map(|kept| kept.dir().clone()),
         };
         let operation = call.operation.name.to_string();
         let detached =
@@ -204,6 +232,16 @@ impl SshSessions {
                 started.started(None);
             };
             let end = session.connection.run_task(task.clone(), Arc::clone(&output), stop, on_start).await;
+            // It has another name now, or could not be used. Only a stop leaves that open, as an error does.
+            let tells = match &end {
+                Ok(end) => end.end.stopped.is_none(),
+                Err(error) => matches!(error.kind(), SshErrorKind::Interrupted { .. }),
+            };
+            if let Some(kept) = session.kept.take()
+                && tells
+            {
+                kept.settle();
+            }
             let error = match end {
                 Ok(end) => return Ok(end),
                 Err(error) => error,
@@ -218,6 +256,7 @@ impl SshSessions {
                 }
                 if let Some(setup) = &mut task.setup {
                     setup.make = false;
+                    setup.kept = None;
                 }
                 continue;
             }

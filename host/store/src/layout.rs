@@ -275,6 +275,11 @@ impl JobDir {
         self.root.join(".journal")
     }
 
+    /// `.kept`: directories that runs keep on targets between phases, a file for each. Not part of the reference.
+    pub fn kept(&self) -> PathBuf {
+        self.root.join(".kept")
+    }
+
     /// `.lock`: lock files. Not part of the reference.
     pub fn locks(&self) -> PathBuf {
         self.root.join(".lock")

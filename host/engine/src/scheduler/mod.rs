@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use autoexec_events::{CallbackPosition, Level, Outcome, RunEvent};
+use autoexec_events::{CallbackPosition, Level, Outcome, RunEvent, StopReason};
 use autoexec_model::value::JobOptions;
 use autoexec_model::{ExecStrategy, GroupNo, JobId, RunnerId, SecretKey};
 use autoexec_plan::{Filter, JobPlan, PlannedGroup, PlannedPhase};
@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 use crate::JobEnvironment;
 use crate::dispatcher::{Dispatcher, Gate, Inbox, Input, ReleasedRound, Request, SchedulerMessage};
 use crate::environment::JobVariables;
-use crate::ports::{JobServices, NodeProvider, Reporter, Runners, UnitLogs};
+use crate::ports::{JobServices, NodeProvider, Reporter, Runners, StopSignal, UnitLogs};
+use crate::unit;
 
 /// What does not change while a job runs.
 #[derive(Debug)]
@@ -89,6 +90,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn gate(&self) -> Gate {
         *self.gate.borrow()
+    }
+
+    pub(crate) fn stop_signal(&self) -> StopSignal {
+        StopSignal(self.gate.clone())
     }
 
     pub(crate) fn tell(&self, message: SchedulerMessage) {
@@ -170,6 +175,9 @@ async fn run_groups(shared: &Arc<Shared>, plan: JobPlan) {
             last_group = Some(number);
         }
     }
+    for (level, text) in finish_runners(shared).await {
+        shared.message(level, text);
+    }
     for (level, text) in shared.services.end_control().await {
         shared.message(level, text);
     }
@@ -179,6 +187,13 @@ async fn run_groups(shared: &Arc<Shared>, plan: JobPlan) {
     {
         shared.tell(SchedulerMessage::NextGroup(group));
     }
+}
+
+/// Whoever stops harder does not wait for targets that no longer answer.
+async fn finish_runners(shared: &Shared) -> Vec<(Level, String)> {
+    let finished =
+        unit::unless_stopped(shared.stop_signal(), StopReason::Kill, shared.runners.finish()).await;
+    finished.unwrap_or_else(|| vec![(Level::Warn, "Stopped before all targets were cleaned up.".to_owned())])
 }
 
 /// Returns the number of phases that were really started.

@@ -32,6 +32,7 @@ use crate::scheduler::{RunningPhase, Shared};
 /// Runs one node through one phase and reports how it ended.
 pub(crate) async fn run(shared: Arc<Shared>, phase: Arc<RunningPhase>, node: Node) {
     let started = Instant::now();
+    shared.runners.meet(&node);
     let teller = Teller { shared, phase, node: NodeRef::from(&node) };
     let ending = Ending { teller: &teller, started, is_told: false };
     let (end, warnings) = match teller.ask_permission().await {
@@ -70,7 +71,7 @@ impl Drop for Ending<'_> {
 }
 
 /// Waits for something that knows of no stop by itself; `None` as soon as the run is stopped for `reason`.
-async fn unless_stopped<T>(
+pub(crate) async fn unless_stopped<T>(
     mut stop: StopSignal,
     reason: StopReason,
     work: impl Future<Output = T>,
@@ -392,7 +393,7 @@ impl<'a> Unit<'a> {
     }
 
     fn stop_signal(&self) -> StopSignal {
-        StopSignal(self.teller.shared.gate.clone())
+        self.teller.shared.stop_signal()
     }
 
     /// What a stop makes of a node between two operations.

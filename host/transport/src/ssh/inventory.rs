@@ -248,6 +248,11 @@ impl Inventory {
         Some(Keeping { list: state.current, next, aside })
     }
 
+    /// Whether so much is known to stand there that sending it again would cost more than looking after it.
+    pub fn is_worth_keeping(&self) -> bool {
+        self.keeping(&BTreeSet::new()).is_some()
+    }
+
     /// The directory was kept so: what stands in it.
     pub(super) fn stock(&self, keeping: &Keeping, stocks: &Stocks) -> Stock {
         let State { mut held, fickle, lists, .. } = self.state();
