@@ -22,6 +22,28 @@ pub(crate) fn is_variable_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod shells_for_tests {
+    /// The shells that may be `/bin/sh` on a target.
+    pub(crate) fn shells() -> Vec<&'static str> {
+        let (found, missing): (Vec<_>, Vec<_>) =
+            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/mksh"]
+                .into_iter()
+                .partition(|shell| std::path::Path::new(shell).exists());
+        // The suite installs them.
+        assert!(missing.is_empty() || std::env::var_os("CI").is_none(), "not installed: {missing:?}");
+        println!("SKIPPED, not installed: {missing:?}");
+        found
+    }
+
+    /// `shell -c`, of busybox too.
+    pub(crate) fn of(shell: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(shell);
+        command.args(if shell.ends_with("busybox") { &["sh", "-c"][..] } else { &["-c"] });
+        command
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Command;

@@ -188,8 +188,8 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::super::resident::LINE_BREAK;
-    use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
 
     /// A directory under `/tmp` with a list of what is in it.
     struct Ground {

@@ -124,8 +124,8 @@ mod tests {
     use super::super::marker::{Filter, Part, Report};
     use super::super::task::RemoteCommand;
     use super::super::wrapper::Wrapper;
-    use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
 
     fn command() -> RemoteCommand {
         RemoteCommand {

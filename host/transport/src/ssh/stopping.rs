@@ -86,8 +86,8 @@ fn as_account(body: String, account: Option<&Account>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wrapper::shells_for_tests::{of, shells};
     use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
 
     /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
     fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {

@@ -359,24 +359,3 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
     finish(&mut line, wanted);
     Line::new(token, &line, Afterwards::Ends)
 }
-
-#[cfg(test)]
-pub(super) mod shells_for_tests {
-    pub(in super::super) fn shells() -> Vec<&'static str> {
-        let (found, missing): (Vec<_>, Vec<_>) =
-            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/mksh"]
-                .into_iter()
-                .partition(|shell| std::path::Path::new(shell).exists());
-        // The suite installs them.
-        assert!(missing.is_empty() || std::env::var_os("CI").is_none(), "not installed: {missing:?}");
-        println!("SKIPPED, not installed: {missing:?}");
-        found
-    }
-
-    /// `shell -c`, of busybox too.
-    pub(in super::super) fn of(shell: &str) -> std::process::Command {
-        let mut command = std::process::Command::new(shell);
-        command.args(if shell.ends_with("busybox") { &["sh", "-c"][..] } else { &["-c"] });
-        command
-    }
-}

@@ -290,6 +290,7 @@ mod tests {
     use super::super::charset::Charset;
     use super::super::handshake::AgentInfo;
     use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
 
     fn root(os: &str, path: &str) -> AgentDir {
         let info = AgentInfo { os: os.to_owned(), charset: Charset::utf8(), encrypted: false };
@@ -298,11 +299,7 @@ mod tests {
 
     #[test]
     fn the_start_script_runs_in_each_shell_and_says_its_group() {
-        for shell in ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/zsh"] {
-            if !std::path::Path::new(shell).exists() {
-                println!("SKIPPED, not installed: {shell}");
-                continue;
-            }
+        for shell in shells() {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().to_str().unwrap();
             std::fs::create_dir(dir.path().join(CONTROL)).unwrap();
@@ -311,11 +308,7 @@ mod tests {
             assert_eq!(start.command, format!("sh {path}/.autoexec/4.sh"));
             let UploadSource::Bytes(script) = entry.source else { panic!("no bytes") };
             let script = String::from_utf8(script).unwrap();
-            let mut command = std::process::Command::new(shell);
-            if shell.ends_with("busybox") {
-                command.arg("sh");
-            }
-            let output = command.args(["-c", &script]).output().unwrap();
+            let output = of(shell).arg(&script).output().unwrap();
             assert_eq!(output.status.code(), Some(7), "{shell}: {output:?}");
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{path}\nits; $HOME\n"), "{shell}");
             let group = std::fs::read_to_string(dir.path().join(".autoexec/4.group")).unwrap();
