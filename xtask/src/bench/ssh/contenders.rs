@@ -26,6 +26,8 @@ pub(super) struct Ground<'a> {
 /// A tool and how it is started.
 pub(super) struct Contender {
     pub(super) what: &'static str,
+    /// It takes minutes with many nodes, so that it is run once there.
+    pub(super) is_slow: bool,
     words: Vec<String>,
 }
 
@@ -107,7 +109,11 @@ fn program(ground: &Ground<'_>, name: &str) -> String {
 fn client(ground: &Ground<'_>) -> Result<Contender> {
     let script = ground.home.write("client.sh", CLIENT, 0o700)?;
     let command = format!("seq {} | xargs -P{} -I@ {} @", ground.nodes, ground.width, script.display());
-    Ok(Contender { what: "`ssh` with ControlMaster", words: vec!["sh".to_owned(), "-c".to_owned(), command] })
+    Ok(Contender {
+        what: "`ssh` with ControlMaster",
+        is_slow: false,
+        words: vec!["sh".to_owned(), "-c".to_owned(), command],
+    })
 }
 
 /// A connection of its own for each node, although all have one address.
@@ -138,7 +144,7 @@ fn ansible(ground: &Ground<'_>) -> Result<Contender> {
     }
     let playbook = ground.home.write("ansible.yaml", &playbook, 0o600)?;
     let words = [program(ground, "ansible-playbook"), "-i".to_owned(), text(&inventory), text(&playbook)];
-    Ok(Contender { what: "ansible-core with pipelining", words: words.to_vec() })
+    Ok(Contender { what: "ansible-core with pipelining", is_slow: true, words: words.to_vec() })
 }
 
 fn pyinfra(ground: &Ground<'_>) -> Result<Contender> {
@@ -168,11 +174,11 @@ fn pyinfra(ground: &Ground<'_>) -> Result<Contender> {
         text(&inventory),
         text(&deploy),
     ];
-    Ok(Contender { what: "pyinfra", words: words.to_vec() })
+    Ok(Contender { what: "pyinfra", is_slow: false, words: words.to_vec() })
 }
 
 fn parallel_ssh(ground: &Ground<'_>) -> Result<Contender> {
     let script = ground.home.write("parallel_ssh.py", PARALLEL_SSH, 0o600)?;
     let words = [program(ground, "python"), text(&script)];
-    Ok(Contender { what: "parallel-ssh", words: words.to_vec() })
+    Ok(Contender { what: "parallel-ssh", is_slow: false, words: words.to_vec() })
 }
