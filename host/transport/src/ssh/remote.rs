@@ -432,12 +432,17 @@ impl<'a> Running<'a> {
 
     fn pump(&mut self) -> Result<bool, SshErrorKind> {
         let (sink, detached) = (self.sink, self.task.detached.as_ref());
-        let moved = self.conversation.pump(&self.worker.link, &mut |bytes| {
+        let say = |bytes: &[u8]| {
             sink.output(bytes);
             if let Some(detached) = detached {
                 detached.took(bytes.len());
             }
-        })?;
+        };
+        // What comes together with the report of the start is told after it.
+        let (told, mut first) = (self.told, Vec::new());
+        let moved = self.conversation.pump(&self.worker.link, &mut |bytes| {
+            if told { say(bytes) } else { first.extend_from_slice(bytes) }
+        });
         if let Some(group) = self.conversation.group {
             if let Some(detached) = detached {
                 detached.started(group);
@@ -446,7 +451,10 @@ impl<'a> Running<'a> {
                 self.news.started(RemotePid { group });
             }
         }
-        Ok(moved)
+        if !first.is_empty() {
+            say(&first);
+        }
+        moved
     }
 
     fn exit(&mut self) -> Result<Exit, SshErrorKind> {
