@@ -26,7 +26,7 @@ pub use node::{LineError, Node, NodeFileHeader, NodeLine, Protocol};
 pub use params::{
     Argument, Call, ExecRound, ExecStrategy, Group, IfBlock, Interpreter, JobParams, LoopBlock, OpOption,
     Operation, OperationBody, OutputDescription, ParamsError, Phase, PhaseType, Place, ScriptSource,
-    ValueType,
+    ValueType, for_each_operation,
 };
 pub use rounds::{RoundPlan, one_shot_width};
 pub use secret::{RevealError, Secret, SecretKey, is_encrypted};

@@ -455,7 +455,7 @@ fn refuse_repeated_names(job: &JobParams, at: &At<'_>) -> Result<(), Complaint> 
 }
 
 /// Calls `visit` for every operation, those inside blocks included.
-pub(crate) fn for_each_operation<'a>(operations: &'a [Operation], visit: &mut impl FnMut(&'a Operation)) {
+pub fn for_each_operation<'a>(operations: &'a [Operation], visit: &mut impl FnMut(&'a Operation)) {
     for operation in operations {
         visit(operation);
         match &operation.body {
@@ -473,6 +473,13 @@ impl Phase {
     /// Calls `visit` for every operation, those inside blocks included.
     pub fn for_each_operation<'a>(&'a self, mut visit: impl FnMut(&'a Operation)) {
         for_each_operation(&self.operations, &mut visit);
+    }
+
+    /// Whether some operation, one inside a block included, runs on the targets themselves.
+    pub fn has_work_on_targets(&self) -> bool {
+        let mut has = false;
+        self.for_each_operation(|operation| has |= operation.place == Place::Target);
+        has
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use autoexec_model::{
-    ExecStrategy, Group, GroupNo, JobParams, Operation, OperationBody, Phase, PhaseName, Place, ResourceId,
-};
+use autoexec_model::{ExecStrategy, Group, GroupNo, JobParams, Phase, PhaseName, ResourceId};
 
 /// What the command line asks to run; an empty list means everything.
 #[derive(Debug, Clone, Default)]
@@ -76,22 +74,6 @@ pub struct PlannedPhase {
     pub followed: bool,
 }
 
-impl PlannedPhase {
-    /// Whether some operation runs on the targets themselves.
-    fn has_work_on_targets(&self) -> bool {
-        let mut open: Vec<&Operation> = self.phase.operations.iter().collect();
-        while let Some(operation) = open.pop() {
-            match &operation.body {
-                OperationBody::Call(_) if operation.place == Place::Target => return true,
-                OperationBody::Call(_) => {}
-                OperationBody::If(block) => open.extend(block.then.iter().chain(&block.otherwise)),
-                OperationBody::Loop(block) => open.extend(&block.operations),
-            }
-        }
-        false
-    }
-}
-
 impl JobPlan {
     /// Applies `filter` to `params`.
     pub fn new(params: &JobParams, filter: &Filter) -> Self {
@@ -124,7 +106,7 @@ fn look_ahead(groups: &mut [PlannedGroup]) {
                 ExecStrategy::OneShot => after_the_group,
                 ExecStrategy::GrayScale => later,
             };
-            later |= phase.has_work_on_targets();
+            later |= phase.phase.has_work_on_targets();
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::atomic::{self, PRIVATE};
 use crate::error::{io_error, json_reason};
 use crate::json::Style;
-use crate::layout::create_dirs;
+use crate::layout::{create_dirs, remove_if_there};
 use crate::names::check_file_name;
 use crate::read::load_object;
 use crate::{JobDir, Loaded, ProcessIdentity, StoreError};
@@ -91,13 +91,7 @@ impl KeptNotes {
 
     /// The directory is gone; the last note takes the directory of the notes with it.
     pub fn remove(&self, directory: &str) -> Result<(), StoreError> {
-        let path = self.file(directory)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &path)(error));
-            }
-            _ => {}
-        }
+        remove_if_there(&self.file(directory)?)?;
         // It holds others, or is gone already.
         let _ = fs::remove_dir(self.job.kept());
         Ok(())

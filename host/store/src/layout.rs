@@ -329,11 +329,7 @@ impl JobDir {
 
     /// Removes the marker that older versions left for a phase that waits for input.
     pub fn remove_wait_input_marker(&self, phase: &PhaseName) -> Result<(), StoreError> {
-        let path = self.wait_input_marker(phase);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
-            _ => Ok(()),
-        }
+        remove_if_there(&self.wait_input_marker(phase))
     }
 }
 
@@ -346,6 +342,14 @@ pub(crate) fn create_dirs(path: &Path) -> Result<(), StoreError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < 5 => attempt += 1,
             result => return result.map_err(io_error("create the directory", path)),
         }
+    }
+}
+
+/// Removes a file that may be gone already.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        _ => Ok(()),
     }
 }
 

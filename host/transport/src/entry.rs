@@ -12,6 +12,9 @@ use walkdir::WalkDir;
 
 use crate::ssh::isolation::plain;
 
+/// Bytes that have to move within a limit of a transfer to count as progress: a peer that sends a byte a second makes none.
+pub(crate) const PROGRESS: usize = 4096;
+
 /// Where the bytes of an uploaded file come from.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum UploadSource {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{one_shot, op, params, phase, with_option, with_output};
+use autoexec_test_support::noise::noise;
 use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::{Value, json};
@@ -24,18 +25,6 @@ fn job(sshd: &Sshd, proxy: &Proxy, operations: Vec<Value>) -> TestJob {
     job
 }
 
-/// Bytes that do not get smaller when packed.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
-}
-
 #[test]
 fn the_second_operation_sends_what_the_first_did_not() {
     let sshd = Sshd::start(SshdOptions::default()).unwrap();
@@ -43,7 +32,7 @@ fn the_second_operation_sends_what_the_first_did_not() {
     let input = |number| with_option(op("pack/take", "target", number), "data", "filepath", "given/data.bin");
     let once = job(&sshd, &proxy, vec![input(1)]);
     let thrice = job(&sshd, &proxy, vec![input(1), input(2), input(3)]);
-    let content = noise(400_000);
+    let content = noise(400_000, 0);
     let mut sent = Vec::new();
     for job in [&once, &thrice] {
         job.home.write_job_file(job.id(), "given/data.bin", hex(&content)).unwrap();
@@ -72,7 +61,7 @@ fn a_broken_connection_does_not_begin_a_large_file_anew() {
     let proxy = Proxy::to(sshd.port()).unwrap();
     let operation = with_option(op("pack/take", "target", 1), "data", "filepath", "given/data.bin");
     let job = job(&sshd, &proxy, vec![with_output(operation, "copy", "filepath")]);
-    let content = hex(&noise(5_000_000));
+    let content = hex(&noise(5_000_000, 0));
     job.home.write_job_file(job.id(), "given/data.bin", &content).unwrap();
     let script = "cp file/data.bin back.bin\nprintf '{\"copy\": \"back.bin\"}' > output.json\n";
     job.home.write_remote_plugin("pack", "take", script).unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use autoexec_e2e::build::{node_file, one_shot, op, params, phase, with_option};
 use autoexec_e2e::wait::{LONG, until};
 use autoexec_e2e::{Finished, Running, TestJob};
+use autoexec_test_support::noise::noise;
 use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::server::Scope;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
@@ -25,18 +26,6 @@ const GATE: &str =
     "#!/bin/sh\n: >\"$AUTOEXEC_HOME/between\"\nuntil [ -e \"$AUTOEXEC_HOME/go\" ]; do sleep 0.05; done\n";
 /// What each target operation does: it shows all files, and the sum of the library.
 const LOOK: &str = "cat ../lib/* | cksum; cd ..; find . -type f ! -path './.autoexec-*' | sort\n";
-
-/// Bytes that do not get smaller when packed.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ seed;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
-}
 
 /// A phase on a target, one on the runner that waits at a gate, and a phase on the target again.
 struct Ground {

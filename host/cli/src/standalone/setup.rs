@@ -1,7 +1,7 @@
 //! Everything a run or a plan needs, read from the job file, the inventory and the command line.
 
 use autoexec_events::ExitCode;
-use autoexec_model::{JobParams, OpId, OperationBody, PhaseName, Place, Protocol};
+use autoexec_model::{JobParams, OpId, OperationBody, PhaseName, Protocol};
 use autoexec_plan::{Filter, JobPlan};
 use autoexec_store::Home;
 use indexmap::IndexMap;
@@ -199,11 +199,7 @@ fn require_logins(plan: &JobPlan, inventory: &Inventory, filter: &Filter) -> Res
 fn phase_with_logins(plan: &JobPlan) -> Option<&PhaseName> {
     let phases = plan.groups.iter().flat_map(|group| &group.phases);
     let mut phases = phases.filter(|phase| !phase.phase.kind.is_local());
-    phases.find_map(|phase| {
-        let mut any = false;
-        phase.phase.for_each_operation(|operation| any |= operation.place == Place::Target);
-        any.then_some(&phase.phase.name)
-    })
+    phases.find(|phase| phase.phase.has_work_on_targets()).map(|phase| &phase.phase.name)
 }
 
 fn ids(texts: &[String]) -> Vec<OpId> {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use autoexec_model::{OpId, Operation, OperationBody};
+use autoexec_model::{OpId, Operation, for_each_operation};
 use autoexec_store::NodeState;
 
 /// A loop in one iteration of the loops around it.
@@ -50,15 +50,9 @@ impl LoopPlace<'_> {
     /// The ids of everything in the loop.
     fn ids(&self) -> HashSet<&str> {
         let mut ids = HashSet::new();
-        let mut open: Vec<&Operation> = self.body.iter().collect();
-        while let Some(operation) = open.pop() {
+        for_each_operation(self.body, &mut |operation| {
             ids.insert(operation.id.as_str());
-            match &operation.body {
-                OperationBody::Call(_) => {}
-                OperationBody::If(block) => open.extend(block.then.iter().chain(&block.otherwise)),
-                OperationBody::Loop(block) => open.extend(&block.operations),
-            }
-        }
+        });
         ids
     }
 
@@ -149,7 +143,9 @@ mod tests {
     #[test]
     fn an_inner_loop_moves_only_its_own_iterations() {
         let (id, body) = (OpId::new("L_2").unwrap(), body());
-        let OperationBody::Loop(inner) = &body[1].body else { panic!("the second is a loop") };
+        let autoexec_model::OperationBody::Loop(inner) = &body[1].body else {
+            panic!("the second is a loop")
+        };
         let place = LoopPlace { id: &id, outer: Some("2"), body: &inner.operations };
         let mut state = state(&["y_4#1.1", "y_4#2.1", "y_4#2.2", "y_4#22.1"], &[("L_2#2", &["1", "2"])]);
         place.follow_items(&mut state, words(&["2"]));

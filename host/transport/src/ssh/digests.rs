@@ -65,9 +65,7 @@ impl Digests {
         let digest = known.digest.get_or_init(|| File::open(path).and_then(digest_of).ok());
         digest.map(|digest| (digest, stamp.length))
     }
-}
 
-impl Digests {
     /// Digest and length of each entry that is a file which can be read. Files that were never met, or have changed, are read
     /// first, by one caller at a time: whoever needs the same ones finds them afterwards.
     pub(super) async fn facts(&self, entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
@@ -114,10 +112,7 @@ pub(super) fn paths(entries: &[UploadEntry]) -> Vec<Option<PathBuf>> {
 
 /// The length of each entry that is a file which can be looked at.
 pub(super) fn lengths(entries: &[UploadEntry]) -> Vec<Option<FileFact>> {
-    let fact = |path: PathBuf| {
-        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-        Some(FileFact { length, digest: None })
-    };
+    let fact = |path: PathBuf| Some(FileFact { length: Stamp::of(&path)?.length, digest: None });
     paths(entries).into_iter().map(|path| path.and_then(fact)).collect()
 }
 

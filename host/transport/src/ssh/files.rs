@@ -47,8 +47,7 @@ impl RemoteDir {
     /// A name for a new directory under `/tmp`: `prefix` (ASCII letters, digits, `.`, `_`, `-`) plus a random ending. Only
     /// making it says whether it is there; no name is ever reused (defects 48, 49).
     pub fn new(prefix: &str) -> Result<Self, SshErrorKind> {
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(usable) {
+        if prefix.is_empty() || prefix.len() > MAX_PREFIX || !needs_no_quoting(prefix) {
             let detail = format!("{prefix:?} must be 1 to {MAX_PREFIX} of A-Z a-z 0-9 . _ -");
             return Err(SshErrorKind::Invalid { what: "remote directory prefix".into(), detail });
         }
@@ -63,10 +62,13 @@ impl RemoteDir {
     /// A directory whose name was noted when it was made; none where [`Self::new`] gives no such name to `prefix`.
     pub fn noted(path: &str, prefix: &str) -> Option<Self> {
         let name = path.strip_prefix("/tmp/")?;
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        (name.starts_with(prefix) && name.len() <= MAX_PREFIX + 13 && name.bytes().all(usable))
+        (name.starts_with(prefix) && name.len() <= MAX_PREFIX + 13 && needs_no_quoting(name))
             .then(|| Self { path: path.to_owned() })
     }
+}
+
+fn needs_no_quoting(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 pub(super) fn make_private_dir(

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::{SshErrorKind, Step};
+use crate::entry::PROGRESS;
 use crate::stop::{StopLevel, StopToken};
-
-/// Bytes that have to move within a limit of a transfer to count as progress.
-const PROGRESS: usize = 4096;
 
 /// What may end an operation early: the caller's stop token, or the caller having gone away.
 pub(super) struct Cancel {

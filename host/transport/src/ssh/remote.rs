@@ -557,27 +557,18 @@ impl<'a> Running<'a> {
 mod tests {
     use super::*;
 
-    fn command() -> RemoteCommand {
-        RemoteCommand {
-            dir: "/tmp".into(),
-            env: vec![("A".into(), "1".into())],
-            program_line: "true".into(),
-            account: None,
-        }
-    }
-
     #[test]
     fn bad_requests_are_named_without_values() {
-        let mut bad = command();
+        let mut bad = RemoteCommand::for_tests();
         bad.env = vec![("A-B".into(), "secret".into())];
         let text = check(&bad).unwrap_err().to_string();
         assert!(text.contains("A-B") && !text.contains("secret"), "{text}");
         bad.env = vec![("A".into(), "se\0cret".into())];
         let text = check(&bad).unwrap_err().to_string();
         assert!(text.contains("value of A") && !text.contains("cret"), "{text}");
-        bad = RemoteCommand { program_line: " ".into(), ..command() };
+        bad = RemoteCommand { program_line: " ".into(), ..RemoteCommand::for_tests() };
         assert!(check(&bad).is_err());
-        bad = RemoteCommand { dir: String::new(), ..command() };
+        bad = RemoteCommand { dir: String::new(), ..RemoteCommand::for_tests() };
         assert!(check(&bad).is_err());
     }
 }

@@ -28,11 +28,13 @@ const OWN: &str = r#"ae_o() { [ "$ae_p" ] && cd -P /proc/self 2>/dev/null && ae_
 /// A shell that tells its process group and then becomes the command, for where `ae_o` cannot tell it.
 const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { cd "$ae_w" 2>/dev/null || { ae_r nodir 0; exit 1; }; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_h=$1; shift; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_h"; }; "#;
 
+/// bash tells of signals only outside of its POSIX mode.
+pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ";
+
 /// Runs what the function `ae_x` becomes, in the directory where the shell is, and keeps its exit code in `x`. The command
 /// gets a session of its own; where there is no `setsid`, job control gives it a group. Its group is told before it starts:
-/// the process that will be its leader looks itself up and becomes `setsid`. bash tells of signals only outside of its
-/// POSIX mode.
-const RUN: &str = r#"ae_a() { case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
+/// the process that will be its leader looks itself up and becomes `setsid`.
+const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
 
 /// Ends what the account's login writes to stderr. Whether /proc tells processes by the numbers that the shell knows is
 /// found out once. The loop holds no directory of the account busy.
@@ -46,7 +48,8 @@ const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
 /// What the shell does.
 pub(super) fn script() -> String {
     let naming = NAMING.replace("LOOKED_UP", LOOKED_UP);
-    [REPORT, FILE, OWN, &naming, RUN, BEGIN, LOOP].concat()
+    let run = RUN.replace("TELLING_SIGNALS", TELLING_SIGNALS);
+    [REPORT, FILE, OWN, &naming, &run, BEGIN, LOOP].concat()
 }
 
 /// What login shells of any kind, csh included, are asked to run.
@@ -127,15 +130,6 @@ mod tests {
     use super::*;
     use crate::shell::shells_for_tests::{of, shells};
 
-    fn command() -> RemoteCommand {
-        RemoteCommand {
-            dir: "/tmp".into(),
-            env: vec![("A".into(), "1".into())],
-            program_line: "true".into(),
-            account: None,
-        }
-    }
-
     fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> Vec<u8> {
         let wrapper = Wrapper { command: Some(command), ..Wrapper::default() };
         Line::new(token, &wrapper.body(token), afterwards).bytes().to_vec()
@@ -171,7 +165,8 @@ mod tests {
     fn a_line_cut_off_anywhere_runs_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().join("ran");
-        let command = RemoteCommand { program_line: format!("touch {}", mark.display()), ..command() };
+        let command =
+            RemoteCommand { program_line: format!("touch {}", mark.display()), ..RemoteCommand::for_tests() };
         let token = Token::random().unwrap();
         let text = line(&command, &token, Afterwards::StaysAlone);
         for cut in (0..text.len() - 1).step_by(29) {
@@ -186,7 +181,7 @@ mod tests {
     fn each_shell_runs_and_reports() {
         let program = "sh -c 'echo \"$A\"\nexit 42'".to_owned();
         let env = vec![("A".to_owned(), "it's\n\"two\" $lines".to_owned())];
-        let command = RemoteCommand { program_line: program, env, ..command() };
+        let command = RemoteCommand { program_line: program, env, ..RemoteCommand::for_tests() };
         for (shell, afterwards) in shells().into_iter().flat_map(|shell| BOTH.map(|then| (shell, then))) {
             let token = Token::random().unwrap();
             let (reports, said, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
@@ -208,7 +203,7 @@ mod tests {
     #[test]
     fn the_command_leads_the_group_that_was_told_before_with_and_without_proc() {
         let program = "sh -c 'read -r pid name state parent group session rest </proc/$$/stat; echo $pid $group $session'";
-        let command = RemoteCommand { program_line: program.to_owned(), ..command() };
+        let command = RemoteCommand { program_line: program.to_owned(), ..RemoteCommand::for_tests() };
         let with = script();
         let without = with.replace("ae_p=1", ":");
         assert_ne!(with, without);
@@ -227,8 +222,10 @@ mod tests {
 
     #[test]
     fn each_shell_does_one_line_after_another_and_knows_nothing_of_the_last() {
-        let command =
-            |program: &str| RemoteCommand { program_line: format!("sh -c '{program}'"), ..command() };
+        let command = |program: &str| RemoteCommand {
+            program_line: format!("sh -c '{program}'"),
+            ..RemoteCommand::for_tests()
+        };
         for shell in shells() {
             let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
             // What reads its input would take the next line; what goes on would write into its output.
@@ -252,7 +249,8 @@ mod tests {
             for (script, signalled) in [("kill -TERM $$", true), ("kill -KILL $$", true), ("exit 143", false)]
             {
                 let token = Token::random().unwrap();
-                let command = RemoteCommand { program_line: format!("sh -c '{script}'"), ..command() };
+                let command =
+                    RemoteCommand { program_line: format!("sh -c '{script}'"), ..RemoteCommand::for_tests() };
                 let (reports, _, stderr) = conversation(shell, &line(&command, &token, afterwards), &token);
                 let code = reports.iter().find_map(|report| match report {
                     Report::Exit(code) => Some(code),

@@ -25,6 +25,18 @@ pub struct RemoteCommand {
     pub account: Option<Account>,
 }
 
+#[cfg(test)]
+impl RemoteCommand {
+    pub(super) fn for_tests() -> Self {
+        Self {
+            dir: "/tmp".into(),
+            env: vec![("A".into(), "1".into())],
+            program_line: "true".into(),
+            account: None,
+        }
+    }
+}
+
 /// What has to be on the target before the command.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Setup {

@@ -9,7 +9,7 @@ use super::become_user::{self, GroupReport, Method};
 use super::inventory::Brought;
 use super::kept;
 use super::marker::Token;
-use super::resident::{Afterwards, Line, word};
+use super::resident::{Afterwards, Line, TELLING_SIGNALS, word};
 use super::task::{RemoteCommand, Wanted};
 
 /// Code of a target without what a detached command needs.
@@ -258,8 +258,7 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
         let inner = become_user::inner(command, Some(&GroupReport::Output(token)));
         let _ = write!(
             line,
-            "case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; \
-             {}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
+            "{TELLING_SIGNALS}{}; ae_b | ( exec $(command -v setsid) {} 2>&1 ); x=$?; ",
             become_user::feeding(account, &inner),
             become_user::command(account)
         );
@@ -300,7 +299,7 @@ fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
         (":|", format!("( exec {} </dev/null )", command.program_line))
     };
     let keeper = format!(
-        "trap '' HUP; case ${{BASH_VERSION-}} in ?*) set +o posix ;; esac; d=$AUTOEXEC_D; unset AUTOEXEC_D; \
+        "trap '' HUP; {TELLING_SIGNALS}d=$AUTOEXEC_D; unset AUTOEXEC_D; \
          {program} >\"$d/out\" 2>&1 {named}; x=$?; echo \"$x\" >\"$d/x\"; mv \"$d/x\" \"$d/exit\""
     );
     let keeper = word(&keeper);

@@ -17,16 +17,13 @@ use super::handshake::AgentInfo;
 use super::pack;
 use super::request::{Request, UploadKind};
 use super::wire::Wire;
-use crate::entry::{UploadEntry, UploadSource};
+use crate::entry::{PROGRESS, UploadEntry, UploadSource};
 use crate::stop::StopToken;
 
 /// Pieces of a file that wait to be sent.
 const AHEAD: usize = 4;
 /// How long an agent is waited for that removes half a file.
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
-
-/// Bytes that have to come within a limit to count as progress.
-const PROGRESS: usize = 4096;
 
 /// How long a file may take: a peer that sends a byte now and then makes no progress.
 struct Pace {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use autoexec_test_support::process::lives;
+use autoexec_test_support::skip::skipped;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_transport::ssh::{
-    RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget, WorkerProgram,
+    RemoteCommand, SshAuth, SshConnection, SshConnector, SshError, SshSettings, SshTarget, UploadEntry,
+    UploadSource, WorkerProgram,
 };
 use autoexec_transport::{OutputSink, Secret, StopToken};
 use tokio::sync::watch;
@@ -112,6 +114,19 @@ impl Bed {
         SshAuth::Password(Secret::new(self.server.password().to_owned()))
     }
 
+    /// A connection by the key through whatever listens on a port in front of the server.
+    pub(crate) async fn connect_through(&self, port: u16) -> SshConnection {
+        let target = SshTarget { port, ..self.target(vec![self.key()]) };
+        SshConnector::new(self.settings.clone()).connect(&target, &StopToken::never()).await.unwrap()
+    }
+
+    /// A file here, to be sent.
+    pub(crate) fn file(&self, name: &str, content: &[u8], mode: u32) -> UploadEntry {
+        let path = self.path(&name.replace('/', "_"));
+        std::fs::write(&path, content).unwrap();
+        UploadEntry { source: UploadSource::File(path), dest: name.to_owned(), mode }
+    }
+
     pub(crate) async fn try_connect(&self, auth: SshAuth) -> Result<SshConnection, SshError> {
         SshConnector::new(self.settings.clone()).connect(&self.target(vec![auth]), &StopToken::never()).await
     }
@@ -146,8 +161,7 @@ pub(crate) fn shell(script: &str) -> RemoteCommand {
 pub(crate) fn root_or_skip(what: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        assert!(std::env::var_os("CI").is_none(), "the suite runs as root: {what}");
-        println!("SKIPPED, needs root for a throw-away account: {what}");
+        skipped(format_args!("root for a throw-away account: {what}"));
     }
     root
 }

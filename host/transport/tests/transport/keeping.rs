@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use autoexec_test_support::noise::noise;
 use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::sshd::SshdOptions;
 use autoexec_transport::ssh::{
-    Digests, Inventory, RemoteDir, RemoteTask, Setup, SshConnection, SshConnector, SshTarget, Stock, Stocks,
-    UploadEntry, UploadSource,
+    Digests, Inventory, RemoteDir, RemoteTask, Setup, SshConnection, Stock, Stocks, UploadEntry,
 };
 use autoexec_transport::{Exit, StopToken};
 
@@ -17,20 +17,6 @@ use crate::harness::{Bed, Collected, shell};
 const LOOK: &str = "cat lib/* | cksum; exit 0";
 /// Much less than the library, much more than a request.
 const LITTLE: u64 = 16_000;
-
-/// Bytes that do not get smaller when packed.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// A server behind a proxy, and what the phases of a job have in common.
 struct Ground {
@@ -62,14 +48,11 @@ impl Ground {
     }
 
     async fn connect(&self) -> SshConnection {
-        let target = SshTarget { port: self.proxy.port(), ..self.bed.target(vec![self.bed.key()]) };
-        SshConnector::new(self.bed.settings.clone()).connect(&target, &StopToken::never()).await.unwrap()
+        self.bed.connect_through(self.proxy.port()).await
     }
 
     fn file(&self, name: &str, content: &[u8]) -> UploadEntry {
-        let path = self.bed.path(&name.replace('/', "_"));
-        std::fs::write(&path, content).unwrap();
-        UploadEntry { source: UploadSource::File(path), dest: name.to_owned(), mode: 0o640 }
+        self.bed.file(name, content, 0o640)
     }
 
     fn library(&self) -> Vec<UploadEntry> {

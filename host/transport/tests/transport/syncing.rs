@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use autoexec_test_support::noise::noise;
 use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::sshd::SshdOptions;
 use autoexec_transport::ssh::{
-    Arriving, Digests, Inventory, RemoteDir, RemoteTask, Setup, SshConnection, SshConnector, SshErrorKind,
-    SshTarget, UploadEntry, UploadSource,
+    Arriving, Digests, Inventory, RemoteDir, RemoteTask, Setup, SshConnection, SshErrorKind, UploadEntry,
 };
 use autoexec_transport::{Exit, StopToken};
 use nix::sys::signal::{Signal, kill};
@@ -16,20 +16,6 @@ use nix::unistd::Pid;
 use crate::harness::{Bed, Collected, DEADLINE, shell};
 
 const MIB: u64 = 1024 * 1024;
-
-/// Bytes that do not get smaller when packed.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// A server behind a proxy, and a directory on it.
 struct Ground {
@@ -61,14 +47,11 @@ impl Ground {
     }
 
     async fn connect(&self) -> SshConnection {
-        let target = SshTarget { port: self.proxy.port(), ..self.bed.target(vec![self.bed.key()]) };
-        SshConnector::new(self.bed.settings.clone()).connect(&target, &StopToken::never()).await.unwrap()
+        self.bed.connect_through(self.proxy.port()).await
     }
 
     fn file(&self, name: &str, content: &[u8], mode: u32) -> UploadEntry {
-        let path = self.bed.path(&name.replace('/', "_"));
-        std::fs::write(&path, content).unwrap();
-        UploadEntry { source: UploadSource::File(path), dest: name.to_owned(), mode }
+        self.bed.file(name, content, mode)
     }
 
     fn task(&self, make: bool, entries: &[UploadEntry], script: &str) -> RemoteTask {
