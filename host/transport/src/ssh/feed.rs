@@ -35,17 +35,17 @@ impl Outcome {
 }
 
 /// Writes to a conversation.
-pub(super) struct Feed<'a, 'c> {
+pub(super) struct Feed<'a, 'c, 't> {
     link: &'a Link,
-    conversation: &'a mut Conversation,
+    conversation: &'a mut Conversation<'t>,
     patience: Patience<'c>,
     outcome: &'a Outcome,
 }
 
-impl<'a, 'c> Feed<'a, 'c> {
+impl<'a, 'c, 't> Feed<'a, 'c, 't> {
     pub(super) fn new(
         link: &'a Link,
-        conversation: &'a mut Conversation,
+        conversation: &'a mut Conversation<'t>,
         patience: Patience<'c>,
         outcome: &'a Outcome,
     ) -> Self {
@@ -53,7 +53,7 @@ impl<'a, 'c> Feed<'a, 'c> {
     }
 }
 
-impl Write for Feed<'_, '_> {
+impl Write for Feed<'_, '_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.outcome.shut.get() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the stream was given up"));
@@ -63,7 +63,7 @@ impl Write for Feed<'_, '_> {
             self.outcome.shut();
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the remote command has ended"));
         }
-        match self.conversation.send(self.link, bytes, &mut self.patience, &mut |_| {}) {
+        match self.conversation.send(self.link, bytes, &mut self.patience) {
             Ok(()) => Ok(bytes.len()),
             // A channel that is closed under our hands: the script's own words are still to be read.
             Err(_) if !self.link.is_broken() && self.conversation.drained(self.link) => {

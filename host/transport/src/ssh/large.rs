@@ -10,6 +10,7 @@ use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
 use super::files::RemoteDir;
+use super::hearing;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::resident::{Afterwards, Line, word};
@@ -108,15 +109,15 @@ fn attempt(
         Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0)
     };
     let (copying, mut judging) = (silent(), silent());
-    let mut conversation = Conversation::in_shell(link, &token, &text, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &text, &patience, None, hearing::nobody())?;
     let result = conversation
-        .send(link, text.bytes(), &mut patience, &mut |_| {})
+        .send(link, text.bytes(), &mut patience)
         .and_then(|()| {
-            conversation.until(link, &copying, None, &mut |_| {}, |conversation| {
-                matches!(conversation.last, Some(Report::Have(_)))
+            conversation.until(link, &copying, None, |conversation| {
+                matches!(conversation.heard.last, Some(Report::Have(_)))
             })
         })
-        .and_then(|()| match conversation.last {
+        .and_then(|()| match conversation.heard.last {
             Some(Report::Have(have)) => {
                 let entry = (entry, &mut content.reader);
                 patience.renew();
@@ -128,9 +129,9 @@ fn attempt(
             judging.renew();
             conversation.end_input(link, &judging)
         })
-        .and_then(|()| conversation.until_exit(link, &mut judging, None, &mut |_| {}))
+        .and_then(|()| conversation.until_exit(link, &mut judging, None))
         .and_then(|()| judge(&conversation, dir, entry));
-    let begun = matches!(conversation.last, Some(Report::Have(_)));
+    let begun = matches!(conversation.heard.last, Some(Report::Have(_)));
     conversation.close(link);
     result.map_err(|kind| match kind {
         SshErrorKind::ConnectionLost { .. } | SshErrorKind::Timeout { .. } | SshErrorKind::NoExit
@@ -144,7 +145,7 @@ fn attempt(
 
 fn feed(
     worker: &Worker,
-    conversation: &mut Conversation,
+    conversation: &mut Conversation<'_>,
     patience: Patience<'_>,
     (entry, reader): (&UploadEntry, &mut Box<dyn Read + Send>),
     have: u64,
@@ -183,11 +184,11 @@ fn copy<W: Write, B: Write>(
 }
 
 fn judge(
-    conversation: &Conversation,
+    conversation: &Conversation<'_>,
     dir: &RemoteDir,
     entry: &UploadEntry,
 ) -> Result<Option<Report>, SshErrorKind> {
-    match (conversation.exit, conversation.last) {
+    match (conversation.heard.exit, conversation.heard.last) {
         (Some((0, _)), _) => Ok(None),
         (_, lacks @ Some(Report::NoGzip)) => Ok(lacks),
         (_, Some(Report::NoDirectory)) => Err(SshErrorKind::RemoteDirectory { dir: dir.path().to_owned() }),

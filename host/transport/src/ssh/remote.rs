@@ -12,6 +12,7 @@ use super::digests::FileDigest;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
 use super::feed::Outcome;
+use super::hearing::Told;
 use super::inventory::{self, Inventory, Plan};
 use super::kept;
 use super::large::{self, LARGE};
@@ -197,10 +198,10 @@ fn try_plan(
     loop {
         let mut running = Running::begin(worker, task, *make, plan, &cargo, sink, cancel, news)?;
         let end = running.finish();
-        let refused = running.conversation.last;
-        let begun = running.conversation.group.is_some();
+        let refused = running.conversation.heard.last;
+        let begun = running.conversation.heard.group.is_some();
         let stale = running.conversation.was_stale();
-        let found = running.conversation.file.take();
+        let found = running.conversation.heard.file.take();
         running.close();
         if stale {
             continue;
@@ -255,12 +256,8 @@ struct Running<'a> {
     worker: &'a Worker,
     task: &'a RemoteTask,
     token: Token,
-    conversation: Conversation,
-    sink: &'a dyn OutputSink,
+    conversation: Conversation<'a>,
     cancel: &'a Cancel,
-    news: &'a dyn News,
-    /// The process group was told.
-    told: bool,
 }
 
 impl<'a> Running<'a> {
@@ -303,9 +300,13 @@ impl<'a> Running<'a> {
         let link = &worker.link;
         let limit = worker.settings.write_timeout;
         let mut patience = Patience::new(Step::Start, limit, cancel, Some(StopLevel::Terminate));
-        let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
-        conversation.most = task.wanted.as_ref().map_or(0, |wanted| wanted.max_bytes);
-        let mut running = Self { worker, task, token, conversation, sink, cancel, news, told: false };
+        let tell = Box::new(move |told: Told<'_>| match told {
+            Told::Group(group) => news.started(RemotePid { group }),
+            Told::Output(bytes) => sink.output(bytes),
+        });
+        let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None, tell)?;
+        conversation.heard.most = task.wanted.as_ref().map_or(0, |wanted| wanted.max_bytes);
+        let mut running = Self { worker, task, token, conversation, cancel };
         let sent = running.send_all(&line, cargo, &mut patience);
         match sent {
             Ok(()) => Ok(running),
@@ -324,9 +325,8 @@ impl<'a> Running<'a> {
         cargo: &Cargo<'_>,
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
-        let (link, sink) = (&self.worker.link, self.sink);
-        let mut data = |bytes: &[u8]| sink.output(bytes);
-        self.conversation.send(link, line.bytes(), patience, &mut data)?;
+        let link = &self.worker.link;
+        self.conversation.send(link, line.bytes(), patience)?;
         let outcome = Outcome::default();
         let sent = cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome);
         // The time so far was for sending.
@@ -345,7 +345,7 @@ impl<'a> Running<'a> {
 
     fn finish(&mut self) -> Result<TaskEnd, SshErrorKind> {
         let end = self.end()?;
-        let file = match (&self.task.wanted, self.conversation.file.take()) {
+        let file = match (&self.task.wanted, self.conversation.heard.file.take()) {
             (Some(wanted), Some(file)) if end.exit == Some(Exit::Code(0)) => {
                 let path = || wanted.files.first().cloned().unwrap_or_default();
                 if file.length as u64 > wanted.max_bytes {
@@ -402,15 +402,15 @@ impl<'a> Running<'a> {
                 return Ok(Why::Ended);
             }
             if self.cancel.level() >= StopLevel::Terminate {
-                return Ok(if self.conversation.exit.is_some() { Why::Ended } else { Why::Stop });
+                return Ok(if self.conversation.heard.exit.is_some() { Why::Ended } else { Why::Stop });
             }
             if let Some(limit) = limit
                 && heard.elapsed() >= limit
-                && self.conversation.exit.is_none()
+                && self.conversation.heard.exit.is_none()
             {
                 return Ok(Why::Silent(limit));
             }
-            let nap = if self.conversation.exit.is_some() { Duration::from_millis(100) } else { NAP };
+            let nap = if self.conversation.heard.exit.is_some() { Duration::from_millis(100) } else { NAP };
             let until = limit.map_or(NAP, |limit| limit.saturating_sub(heard.elapsed())).min(nap);
             let until = begins.map_or(until, |left| left.min(until));
             self.worker.link.wait(Instant::now() + until)?;
@@ -421,44 +421,21 @@ impl<'a> Running<'a> {
     fn over(&self, linger: Duration) -> bool {
         self.conversation.ended
             || self.refused()
-            || self.conversation.exit.is_some_and(|(_, at)| at.elapsed() >= linger)
+            || self.conversation.heard.exit.is_some_and(|(_, at)| at.elapsed() >= linger)
     }
 
     /// True when the script has given up before the command.
     fn refused(&self) -> bool {
-        let last = self.conversation.last;
+        let last = self.conversation.heard.last;
         last.is_some_and(|last| last.is_refusal() || matches!(last, Report::Failed(_) | Report::Lost))
     }
 
     fn pump(&mut self) -> Result<bool, SshErrorKind> {
-        let (sink, detached) = (self.sink, self.task.detached.as_ref());
-        let say = |bytes: &[u8]| {
-            sink.output(bytes);
-            if let Some(detached) = detached {
-                detached.took(bytes.len());
-            }
-        };
-        // What comes together with the report of the start is told after it.
-        let (told, mut first) = (self.told, Vec::new());
-        let moved = self.conversation.pump(&self.worker.link, &mut |bytes| {
-            if told { say(bytes) } else { first.extend_from_slice(bytes) }
-        });
-        if let Some(group) = self.conversation.group {
-            if let Some(detached) = detached {
-                detached.started(group);
-            }
-            if !std::mem::replace(&mut self.told, true) {
-                self.news.started(RemotePid { group });
-            }
-        }
-        if !first.is_empty() {
-            say(&first);
-        }
-        moved
+        self.conversation.pump(&self.worker.link)
     }
 
     fn exit(&mut self) -> Result<Exit, SshErrorKind> {
-        match self.conversation.last {
+        match self.conversation.heard.last {
             Some(Report::NoDirectory) => {
                 return Err(SshErrorKind::RemoteDirectory { dir: self.task.command.dir.clone() });
             }
@@ -468,8 +445,8 @@ impl<'a> Running<'a> {
             Some(last) if last.is_refusal() => return Err(SshErrorKind::NoExit),
             _ => {}
         }
-        if let Some((code, _)) = self.conversation.exit {
-            if let (Some(account), None) = (&self.task.command.account, self.conversation.group) {
+        if let Some((code, _)) = self.conversation.heard.exit {
+            if let (Some(account), None) = (&self.task.command.account, self.conversation.heard.group) {
                 return Err(SshErrorKind::NotBecome { user: account.user.clone(), code });
             }
             return Ok(self.told_apart(code));
@@ -491,7 +468,8 @@ impl<'a> Running<'a> {
 
     /// A shell has one number for both; ksh gives signals above 256, the others remark on them.
     fn told_apart(&self, code: i32) -> Exit {
-        let remarked = self.conversation.signal.is_some() || self.conversation.remark_of_shell(&self.token);
+        let remarked =
+            self.conversation.heard.signal.is_some() || self.conversation.remark_of_shell(&self.token);
         match code {
             257..=320 => Exit::Signal(code - 256),
             129..=192 if remarked => Exit::Signal(code - 128),
@@ -520,9 +498,9 @@ impl<'a> Running<'a> {
     }
 
     fn stopped(&mut self) -> Result<RemoteEnd, SshErrorKind> {
-        let _ = self.pump_until(START_WAIT, |running| running.conversation.group.is_some());
-        let Some(group) = self.conversation.group else {
-            let exit = self.conversation.exit.map(|(code, _)| Exit::Code(code));
+        let _ = self.pump_until(START_WAIT, |running| running.conversation.heard.group.is_some());
+        let Some(group) = self.conversation.heard.group else {
+            let exit = self.conversation.heard.exit.map(|(code, _)| Exit::Code(code));
             return Ok(RemoteEnd { exit, stopped: Some(StopOutcome { proved_dead: false }) });
         };
         let (worker, cancel, account) = (self.worker, self.cancel, self.task.command.account.as_ref());
@@ -536,7 +514,7 @@ impl<'a> Running<'a> {
                 let _ = self.pump();
             }),
         );
-        let _ = self.pump_until(REMOTE_LINGER, |running| running.conversation.exit.is_some());
+        let _ = self.pump_until(REMOTE_LINGER, |running| running.conversation.heard.exit.is_some());
         let exit = self.exit().ok();
         Ok(RemoteEnd { exit, stopped: Some(StopOutcome { proved_dead: proved_dead? }) })
     }

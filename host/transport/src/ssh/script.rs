@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
+use super::hearing;
 use super::link::{CLOSE_LIMIT, Link, Meanwhile, lent};
 use super::marker::Token;
 use super::patience::{Cancel, Patience};
@@ -65,17 +66,18 @@ fn attempt(
         text = format!("eval {}", word(&text));
     }
     let line = Line::new(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
-    let mut conversation = Conversation::in_shell(link, &token, &line, patience, lent(&mut meanwhile))?;
+    let (served, tell) = (lent(&mut meanwhile), hearing::output(data));
+    let mut conversation = Conversation::in_shell(link, &token, &line, patience, served, tell)?;
     let result = conversation
-        .send(link, line.bytes(), patience, data)
+        .send(link, line.bytes(), patience)
         .and_then(|()| conversation.end_input(link, patience))
         .and_then(|()| {
             let begins = patience.within(Step::Start, Some(BEGIN_LIMIT));
-            conversation.until(link, &begins, lent(&mut meanwhile), data, Conversation::started)
+            conversation.until(link, &begins, lent(&mut meanwhile), Conversation::started)
         })
-        .and_then(|()| conversation.until_exit(link, patience, meanwhile, data))
+        .and_then(|()| conversation.until_exit(link, patience, meanwhile))
         .and_then(|()| {
-            if conversation.exit.is_some_and(|(code, _)| code != 0) {
+            if conversation.heard.exit.is_some_and(|(code, _)| code != 0) {
                 // Its words only make the error better.
                 let _ = conversation.take_rest(link, LATE_WORDS);
             }
@@ -100,8 +102,8 @@ pub(super) fn end_shell(link: &Link, pid: i32) {
     }
 }
 
-fn outcome(conversation: &Conversation) -> Result<Ran, SshErrorKind> {
-    match conversation.exit {
+fn outcome(conversation: &Conversation<'_>) -> Result<Ran, SshErrorKind> {
+    match conversation.heard.exit {
         Some((code, _)) => Ok(Ran { code, stderr: excerpt(&conversation.stderr) }),
         None if conversation.started() => Err(SshErrorKind::NoExit),
         None => Err(SshErrorKind::NotStarted { output: conversation.noise() }),

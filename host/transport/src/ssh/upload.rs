@@ -6,6 +6,7 @@ use super::connection::Worker;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::Conversation;
 use super::feed::{Feed, Outcome};
+use super::hearing;
 use super::link::Link;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
@@ -81,7 +82,7 @@ impl<'a> Cargo<'a> {
     pub(super) fn stream(
         &self,
         link: &Link,
-        conversation: &mut Conversation,
+        conversation: &mut Conversation<'_>,
         patience: Patience<'_>,
         outcome: &Outcome,
     ) -> Result<(), SshErrorKind> {
@@ -160,10 +161,10 @@ fn deliver(
     let line = wrapper.line(&token);
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None, hearing::nobody())?;
     let outcome = Outcome::default();
     let sent = conversation
-        .send(link, line.bytes(), &mut patience, &mut |_| {})
+        .send(link, line.bytes(), &mut patience)
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     // The time so far was for sending.
     patience.renew();
@@ -175,7 +176,7 @@ fn deliver(
         Err(kind) => Err(kind),
     };
     let result = sent
-        .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
+        .and_then(|()| conversation.until_exit(link, &mut patience, None))
         .and_then(|()| judge(&conversation, dir));
     let stale = conversation.proves_stale(link);
     conversation.close(link);
@@ -183,8 +184,8 @@ fn deliver(
     if stale { deliver(worker, cargo, dir, cancel) } else { result }
 }
 
-fn judge(conversation: &Conversation, dir: &str) -> Result<Option<Report>, SshErrorKind> {
-    match (conversation.exit, conversation.last) {
+fn judge(conversation: &Conversation<'_>, dir: &str) -> Result<Option<Report>, SshErrorKind> {
+    match (conversation.heard.exit, conversation.heard.last) {
         (Some((0, _)), _) => Ok(None),
         (_, lacks @ Some(Report::NoTar | Report::NoGzip)) => Ok(lacks),
         (_, Some(Report::NoDirectory)) => Err(SshErrorKind::RemoteDirectory { dir: dir.to_owned() }),
@@ -226,10 +227,10 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
     let line = Line::new(&token, &body, Afterwards::Ends);
     let mut patience =
         Patience::new(Step::Start, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None)?;
+    let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None, hearing::nobody())?;
     let outcome = Outcome::default();
     let mut content = open(entry)?;
-    let mut sent = conversation.send(link, line.bytes(), &mut patience, &mut |_| {});
+    let mut sent = conversation.send(link, line.bytes(), &mut patience);
     if sent.is_ok() {
         let mut feed = Feed::new(link, &mut conversation, patience.at(Step::Send), &outcome);
         if let Err(source) = io::copy(&mut content.reader, &mut feed) {
@@ -244,7 +245,7 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
     let mut patience = patience.up_to(0);
     let result = sent
         .and_then(|()| conversation.end_input(link, &patience))
-        .and_then(|()| conversation.until_exit(link, &mut patience, None, &mut |_| {}))
+        .and_then(|()| conversation.until_exit(link, &mut patience, None))
         .and_then(|()| judge(&conversation, dir).map(drop));
     conversation.close(link);
     result

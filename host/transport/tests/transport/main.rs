@@ -17,3 +17,4 @@ mod staying;
 mod stopping;
 mod syncing;
 mod tagent;
+mod telling;
