@@ -9,7 +9,8 @@ use super::error::SshErrorKind;
 use super::fault::Failure;
 use super::link::Link;
 use super::patience::Patience;
-use super::private_key::public_part;
+use super::private_key::{Ed25519Key, public_part};
+use super::signing;
 use crate::secret::Secret;
 
 /// A server may ask as often as it likes; ours is one password.
@@ -135,6 +136,10 @@ impl Attempt<'_> {
             Key::Unreadable(why) => return self.pass_over(format!("{what} (cannot be read: {why})")),
         };
         let session = self.link.session();
+        if let Some(key) = Ed25519Key::read(key) {
+            let result = self.link.drive(self.patience, None, || signing::log_in(session, self.user, &key));
+            return self.note(what, result);
+        }
         let passphrase = passphrase.map(Secret::expose);
         let public = public_part(key);
         let result = self.link.drive(self.patience, None, || {

@@ -36,6 +36,11 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
+    /// What is wrong before libssh2 is asked.
+    pub(super) fn of_ours(detail: &str) -> Self {
+        Self { code: None, would_block: false, detail: detail.to_owned() }
+    }
+
     /// True when the whole connection is unusable, not just one request refused.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(

@@ -187,11 +187,7 @@ impl Link {
 
     /// The authentication methods the server offers, comma separated; empty when none is needed any more.
     pub(super) fn auth_methods(&self, user: &str) -> Result<String, Fault> {
-        let name = CString::new(user).map_err(|_| Fault {
-            code: None,
-            would_block: false,
-            detail: "the user name holds a NUL byte".to_owned(),
-        })?;
+        let name = CString::new(user).map_err(|_| Fault::of_ours("the user name holds a NUL byte"))?;
         let length = u32::try_from(user.len()).unwrap_or(u32::MAX);
         // The binding's own function panics when the server's list is not UTF-8, which a hostile server decides.
         #[expect(unsafe_code, reason = "a safe form of this call does not exist")]

@@ -45,6 +45,7 @@ mod script;
 mod settings;
 mod sftp;
 mod shaping;
+mod signing;
 mod stopping;
 mod task;
 mod terminal;
