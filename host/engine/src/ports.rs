@@ -147,6 +147,8 @@ pub struct OperationCall<'a> {
     pub environment: &'a IndexMap<String, String>,
     /// Variables of the node.
     pub node_variables: &'a NodeVariables,
+    /// No other operation of the unit can run on its target after this one.
+    pub is_last_there: bool,
 }
 
 /// How an operation ended, before fail patterns and `failIgnore` are looked at.

@@ -477,9 +477,16 @@ impl Phase {
 
     /// Whether some operation, one inside a block included, runs on the targets themselves.
     pub fn has_work_on_targets(&self) -> bool {
-        let mut has = false;
-        self.for_each_operation(|operation| has |= operation.place == Place::Target);
-        has
+        self.last_on_targets().is_some()
+    }
+
+    /// The last operation, one inside a block included, that runs on the targets themselves.
+    pub fn last_on_targets(&self) -> Option<&Operation> {
+        let mut last = None;
+        self.for_each_operation(|operation| {
+            last = (operation.place == Place::Target).then_some(operation).or(last);
+        });
+        last
     }
 }
 

@@ -176,6 +176,7 @@ impl CallParts {
             inputs: &self.inputs,
             environment: &self.environment,
             node_variables: &self.variables,
+            is_last_there: false,
         }
     }
 }

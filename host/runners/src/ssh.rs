@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use autoexec_engine::ports::{OperationCall, OperationEnd, OperationExit, OperationSink, UnitInfo};
 use autoexec_events::Level;
-use autoexec_model::command_line::{CommandLine, RemoteProgram};
+use autoexec_model::command_line::{CommandLine, Purpose, RemoteProgram};
 use autoexec_model::value::Recipient;
 use autoexec_model::{Interpreter, Node};
 use autoexec_store::MAX_OP_OUTPUT;
@@ -111,7 +111,13 @@ impl Sessions for SshSessions {
             };
         let delivery = Delivery::gather(&self.shared, call, &HashSet::new())?;
         let work_dir = delivery.work_directory(session.root.path());
-        let TaskEnd { end, file } = self.execute(session, call, delivery, account, sink, stop).await?;
+        let TaskEnd { end, file, removed } =
+            self.execute(session, call, delivery, account, sink, stop).await?;
+        if removed {
+            session.made = false;
+            session.inventory = Inventory::new(&self.shared.digests);
+            session.inputs.clear();
+        }
         let exit = match (end.stopped, end.exit) {
             (Some(stopped), _) => OperationExit::Stopped { proved_dead: stopped.proved_dead },
             (None, Some(Exit::Code(code))) => OperationExit::Code(code),
@@ -160,6 +166,18 @@ impl Sessions for SshSessions {
 impl SshSessions {
     pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
         Self { shared: Arc::clone(shared), unit: unit.clone() }
+    }
+
+    /// Whether nobody needs the directory after this operation if it succeeds: the shell that ran it then removes it, which
+    /// spares a request. Files that it leaves as outputs are fetched by requests of their own.
+    fn can_remove_with(&self, session: &Session, call: &OperationCall<'_>) -> bool {
+        let leaves_files = call.call.outputs.iter().flatten().any(|(_, output)| output.is_file);
+        call.is_last_there
+            && call.purpose == Purpose::Run
+            && !leaves_files
+            && session.accounts.is_empty()
+            && !self.unit.phase.followed
+            && !self.shared.settings.keep_failed_directory
     }
 
     async fn log_in(&self, stop: &StopToken) -> Result<SshConnection, LoginError> {
@@ -213,13 +231,15 @@ impl SshSessions {
             inventory: Some(session.inventory.clone()),
             kept: session.kept.as_ref().map(|kept| kept.dir().clone()),
         };
+        let removes_dir = command.account.is_none() && self.can_remove_with(session, call);
         let operation = call.operation.name.to_string();
         let detached =
             self.shared.settings.conduct.is_detached(&operation, &self.unit.node.host).then(|| {
                 session.detached += 1;
                 DetachedRun::new(&session.root, &format!("detached{}", session.detached))
             });
-        let mut task = RemoteTask { setup: Some(setup), command, wanted, detached };
+        let removes_dir = removes_dir && detached.is_none();
+        let mut task = RemoteTask { setup: Some(setup), command, wanted, detached, removes_dir };
         sink.info(Level::Info, "Begin to upload remote operation...");
         let output: Arc<dyn OutputSink> = Arc::new(ProcessOutput(Arc::clone(sink)));
         // From here on it may be there, whatever becomes of the request.

@@ -251,8 +251,15 @@ impl Unit<'_> {
         let stop = self.stop_signal();
         let variables = self.variables.clone();
         let node_variables = &variables;
-        let call =
-            OperationCall { purpose, operation, call, inputs, environment: &environment, node_variables };
+        let call = OperationCall {
+            purpose,
+            operation,
+            call,
+            inputs,
+            environment: &environment,
+            node_variables,
+            is_last_there: self.is_last_there(operation),
+        };
         // Taken out for the time of the call: the runner and the unit's state are then borrowed apart.
         let Some(mut runner) = self.runner.take() else {
             let exit = OperationExit::Error("the runner of this node is busy".to_owned());
@@ -285,6 +292,12 @@ impl Unit<'_> {
         }
         self.runner = Some(runner);
         end
+    }
+
+    /// An operation of a loop may run again.
+    fn is_last_there(&self, operation: &Operation) -> bool {
+        let last = self.teller.phase.phase.phase.last_on_targets();
+        self.iteration.is_none() && last.is_some_and(|last| last.id == operation.id)
     }
 
     fn take_note(&mut self, operation: &Operation, told: Told) {

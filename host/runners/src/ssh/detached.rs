@@ -62,7 +62,8 @@ impl Follower<'_> {
             false
         });
         session.occupied = !proved_dead;
-        TaskEnd { end: RemoteEnd { exit: None, stopped: Some(StopOutcome { proved_dead }) }, file: None }
+        let end = RemoteEnd { exit: None, stopped: Some(StopOutcome { proved_dead }) };
+        TaskEnd { end, file: None, removed: false }
     }
 
     async fn end_group(&self, session: &mut Session, group: RemotePid) -> Result<bool, String> {

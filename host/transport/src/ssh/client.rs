@@ -79,7 +79,7 @@ impl SshConnection {
         stop: &StopToken,
         on_start: impl FnOnce(RemotePid) + Send + 'static,
     ) -> Result<RemoteEnd, SshError> {
-        let task = RemoteTask { setup: None, command, wanted: None, detached: None };
+        let task = RemoteTask { setup: None, command, wanted: None, detached: None, removes_dir: false };
         self.run_task(task, sink, stop, on_start).await.map(|end| end.end)
     }
 

@@ -100,6 +100,8 @@ pub(super) struct Heard<'a> {
     pub(super) last: Option<Report>,
     /// A wanted file: its announced length and its bytes, and whether it is complete.
     pub(super) file: Option<WantedFile>,
+    /// The directory is gone.
+    pub(super) removed: bool,
     /// The most bytes that are kept of one.
     pub(super) most: u64,
     /// The shell, where it goes on after the line.
@@ -109,7 +111,17 @@ pub(super) struct Heard<'a> {
 
 impl<'a> Heard<'a> {
     pub(super) fn new(tell: Tell<'a>) -> Self {
-        Self { group: None, exit: None, signal: None, last: None, file: None, most: 0, staying: None, tell }
+        Self {
+            group: None,
+            exit: None,
+            signal: None,
+            last: None,
+            file: None,
+            removed: false,
+            most: 0,
+            staying: None,
+            tell,
+        }
     }
 
     /// True when the shell goes on, and nothing of the line is still to come.
@@ -150,6 +162,7 @@ impl<'a> Heard<'a> {
                 (self.tell)(Told::Group(group));
             }
             Report::Exit(code) if self.exit.is_none() => self.exit = Some((code, Instant::now())),
+            Report::Removed => self.removed = true,
             Report::Signal(signal) if self.signal.is_none() => self.signal = Some(signal),
             Report::Shell(pid) => {
                 if let Some(staying) = &mut self.staying {

@@ -155,7 +155,7 @@ fn take_over_or(kept: &str, root: &str, otherwise: &str) -> String {
         "ae_own() {{ [ -d \"$1\" ] && [ ! -h \"$1\" ] && [ -O \"$1\" ]; }}; \
          ae_take() {{ ae_own \"$1\" && [ ! -e \"$2\" ] && mv \"$1\" \"$2\" && set -- $(LC_ALL=C ls -ldn \"$2\") && \
          case $1 in drwx------|drwx------[.@]) [ \"$3\" = \"$(id -u)\" ] ;; *) false ;; esac; }}; \
-         ae_take {kept} {root} 2>/dev/null || {{ for ae_d in {kept} {root}; do ae_own \"$ae_d\" && rm -rf \"$ae_d\"; done 2>/dev/null; \
+         ae_take {kept} {root} 2>/dev/null || {{ for ae_y in {kept} {root}; do ae_own \"$ae_y\" && rm -rf \"$ae_y\"; done 2>/dev/null; \
          {otherwise}; }}"
     )
 }

@@ -13,7 +13,7 @@ use super::files::RemoteDir;
 use super::hearing;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
-use super::resident::{Afterwards, Line, word};
+use super::resident::{Afterwards, Line, TELL, word};
 use super::upload;
 use super::wrapper;
 use crate::entry::UploadEntry;
@@ -58,13 +58,14 @@ fn line(
     let root = word(dir.path());
     let dest = word(&format!("./{}", entry.dest));
     let part = word(&format!("./{}.part-{}.", entry.dest, digest.get(..16).unwrap_or(digest)));
-    let mut line = String::new();
+    let mut line = TELL.to_owned();
     if make {
         line.push_str(&wrapper::make_root(&root, std::iter::empty()));
     }
-    let parent = entry.dest.rsplit_once('/').map_or(String::new(), |(parent, _)| {
-        format!("mkdir -p {} || {{ ae_r failed \"$?\"; exit 1; }}; ", word(&format!("./{parent}")))
-    });
+    let parent = entry
+        .dest
+        .rsplit_once('/')
+        .map_or(String::new(), |(parent, _)| format!("mkdir -p {} || ae_q; ", word(&format!("./{parent}"))));
     let (need, unpack) = if gzip {
         ("command -v gzip >/dev/null 2>&1 || { ae_r nogzip 0; exit 9; }; ", "gzip -dc")
     } else {
@@ -73,12 +74,12 @@ fn line(
     // What the script of a broken connection still writes goes to the old part: the new one is a copy.
     let _ = write!(
         line,
-        "umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}; {need}{parent}\
-         n={part}{own}; : >\"$n\" || {{ ae_r failed \"$?\"; exit 1; }}; z=0; \
+        "umask 077; ae_c {root}; {need}{parent}\
+         n={part}{own}; : >\"$n\" || ae_q; z=0; \
          for f in {part}*; do if [ \"$f\" != \"$n\" ] && [ -f \"$f\" ]; then y=$(($(wc -c <\"$f\"))); \
          if [ \"$y\" -gt \"$z\" ] && [ \"$y\" -le {length} ] && cat \"$f\" >\"$n\"; then z=$(($(wc -c <\"$n\"))); fi; \
          rm -f \"$f\"; fi; done; ae_r have \"$z\"; \
-         {unpack} >>\"$n\" || {{ ae_r failed \"$?\"; exit 1; }}; \
+         {unpack} >>\"$n\" || ae_q; \
          if [ \"$(($(wc -c <\"$n\")))\" != {length} ]; then ae_r failed {NOT_THE_SAME}; exit 1; fi; \
          if command -v sha256sum >/dev/null 2>&1; then case $(sha256sum <\"$n\") in {digest}*) ;; \
          *) rm -f \"$n\"; ae_r failed {NOT_THE_SAME}; exit 1 ;; esac; fi; \

@@ -44,6 +44,8 @@ pub(super) enum Report {
     Signal(i32),
     /// A detached command is gone without an exit code.
     Lost,
+    /// The directory is gone.
+    Removed,
     /// The exit code.
     Exit(i32),
     /// Nothing more of this line is to come, and the shell waits for another.
@@ -77,6 +79,7 @@ impl Report {
             "end" => Some(Self::End),
             "signal" => Some(Self::Signal(number)),
             "lost" => Some(Self::Lost),
+            "removed" => Some(Self::Removed),
             "list" => Some(Self::List),
             "stale" => Some(Self::Stale),
             "nosums" => Some(Self::NoSums),

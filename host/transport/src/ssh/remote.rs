@@ -283,6 +283,7 @@ impl<'a> Running<'a> {
             command: Some(&task.command),
             detached: task.detached.as_ref().map(DetachedRun::dir),
             wanted: task.wanted.as_ref(),
+            remove: task.removes_dir,
         };
         Self::send(worker, task, wrapper.line(&token), token, cargo, sink, cancel, news)
     }
@@ -363,7 +364,7 @@ impl<'a> Running<'a> {
             }
             _ => None,
         };
-        Ok(TaskEnd { end, file })
+        Ok(TaskEnd { end, file, removed: self.conversation.heard.removed })
     }
 
     fn end(&mut self) -> Result<RemoteEnd, SshErrorKind> {

@@ -15,18 +15,32 @@ pub(super) const LOOKED_UP: &str = r#""$(($(ps -o pgid= -p $$)))""#;
 /// Shell text that defines what [`word`] writes for line breaks.
 pub(super) const LINE_BREAK: &str = "ae_n=$(printf '\\nx'); ae_n=${ae_n%x}; ";
 
-/// Writes a report for each pair of name and number. `ae_t` is the token, which is made of hexadecimal digits.
-const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" "$@"; }; "#;
+/// The same, and the file mask, for the shell that stays, where it can be without a process: shells set `IFS` when they start,
+/// and Linux tells the mask.
+const KNOWN: &str = r#"ae_n=${IFS#??}; case $ae_n in ?) ;; *) LINE_BREAK ;; esac; ae_u=; [ "$ae_p" ] && while read -r ae_y ae_z; do [ "$ae_y" = Umask: ] && ae_u=$ae_z && break; done </proc/self/status; [ "$ae_u" ] || ae_u=$(umask); "#;
+
+/// Writes a report for each pair of name and number, after those in `ae_h`, which are told with the next one: each packet
+/// costs. `ae_t` is the token, which is made of hexadecimal digits.
+const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" $ae_h "$@"; ae_h=; }; "#;
+
+/// Reports the code of what has just failed, and ends the shell.
+const FAILED: &str = r#"ae_q() { ae_r failed "$?"; exit 1; }; "#;
+
+/// Goes into a directory, or ends the shell where there is no such directory.
+const ENTER: &str = r#"ae_c() { cd "$1" 2>/dev/null || { ae_r nodir 0; exit 1; }; }; "#;
 
 /// Sends the first of the files that has something in it, if the command succeeded and it is no larger than the first word.
 const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(($(wc -c <"$f"))); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
+
+/// Removes the directory after a command that succeeded.
+const CLEAN: &str = r#"ae_k() { [ "$x" = 0 ] && cd / && rm -rf "$1" 2>/dev/null && ae_h="removed 0"; }; "#;
 
 /// Says in `ae_g` where /proc has the process that asks, where it is not the one of `ae_m`: some shells make no process for
 /// a subshell before they have to.
 const OWN: &str = r#"ae_o() { [ "$ae_p" ] && cd -P /proc/self 2>/dev/null && ae_g=$PWD && cd "$ae_w" && [ "$ae_g" != "$ae_m" ]; }; "#;
 
 /// A shell that tells its process group and then becomes the command, for where `ae_o` cannot tell it.
-const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { cd "$ae_w" 2>/dev/null || { ae_r nodir 0; exit 1; }; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_h=$1; shift; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_h"; }; "#;
+const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { ae_c "$ae_w"; [ "$ae_h" ] && TELLAUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_y=$1; shift; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_y"; }; "#;
 
 /// bash tells of signals only outside of its POSIX mode.
 pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ";
@@ -34,7 +48,7 @@ pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o po
 /// Runs what the function `ae_x` becomes, in the directory where the shell is, and keeps its exit code in `x`. The command
 /// gets a session of its own; where there is no `setsid`, job control gives it a group. Its group is told before it starts:
 /// the process that will be its leader looks itself up and becomes `setsid`.
-const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; }; "#;
+const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; ae_h=; }; "#;
 
 /// Ends what the account's login writes to stderr. Whether /proc tells processes by the numbers that the shell knows is
 /// found out once. The loop holds no directory of the account busy.
@@ -47,9 +61,10 @@ const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
 
 /// What the shell does.
 pub(super) fn script() -> String {
-    let naming = NAMING.replace("LOOKED_UP", LOOKED_UP);
+    let naming = NAMING.replace("LOOKED_UP", LOOKED_UP).replace("TELL", TELL);
     let run = RUN.replace("TELLING_SIGNALS", TELLING_SIGNALS);
-    [REPORT, FILE, OWN, &naming, &run, BEGIN, LOOP].concat()
+    let known = KNOWN.replace("LINE_BREAK", LINE_BREAK.trim_end());
+    [REPORT, FAILED, ENTER, FILE, CLEAN, OWN, &naming, &run, BEGIN, &known, LOOP].concat()
 }
 
 /// What login shells of any kind, csh included, are asked to run.
@@ -77,6 +92,9 @@ pub(super) enum Afterwards {
     StaysAlone,
 }
 
+/// Tells what is to be told with the next report.
+pub(super) const TELL: &str = "ae_r; ";
+
 /// The largest exit code by which a shell does not mean a signal.
 pub(super) const NO_SIGNAL: i32 = 128;
 
@@ -87,26 +105,20 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The line that has a shell do `body`, which reports an exit code and may `exit`.
+    /// The line that has a shell do `body`, which reports an exit code and may `exit`. The start is told with its first report;
+    /// a body that has something to do before begins with [`TELL`].
     pub(super) fn new(token: &Token, body: &str, afterwards: Afterwards) -> Self {
         let mut text = String::with_capacity(body.len() + 256);
-        // What is only defined where it is used: on a target each `$()` is a process more.
-        if body.contains("$ae_n") {
-            text.push_str(LINE_BREAK);
-        }
-        if afterwards != Afterwards::Ends && body.contains("$ae_u") {
-            text.push_str(": \"${ae_u:=$(umask)}\"; ");
-        }
         let (token, over) = (token.text(), "ae_r over 0");
         let _ = match afterwards {
-            Afterwards::Ends => writeln!(text, "ae_t={token}; ae_r start 0; {body}exit 0"),
+            Afterwards::Ends => writeln!(text, "ae_t={token}; ae_h=\"start 0\"; {body}exit 0"),
             Afterwards::Stays => writeln!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; ( {body}exit 0 ) </dev/null; {over}; {over} >&2"
+                "ae_l=; ae_t={token}; ae_h=\"start 0 shell $$\"; ( {body}exit 0 ) </dev/null; ae_h=; {over}; {over} >&2"
             ),
             Afterwards::StaysAlone => writeln!(
                 text,
-                "ae_l=; ae_t={token}; ae_r start 0 shell \"$$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; {over}"
+                "ae_l=; ae_t={token}; ae_h=\"start 0 shell $$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; ae_h=; {over}"
             ),
         };
         Self { text, afterwards }

@@ -9,7 +9,7 @@ use super::hearing;
 use super::link::{CLOSE_LIMIT, Link, Meanwhile, lent};
 use super::marker::Token;
 use super::patience::{Cancel, Patience};
-use super::resident::{Afterwards, Line, word};
+use super::resident::{Afterwards, Line, TELL, word};
 use crate::stop::StopToken;
 
 /// How long an account's shell may take to come to the script, whatever that does then.
@@ -65,7 +65,7 @@ fn attempt(
     if text.contains('\n') {
         text = format!("eval {}", word(&text));
     }
-    let line = Line::new(&token, &format!("{text}; ae_r exit \"$?\"; "), afterwards);
+    let line = Line::new(&token, &format!("{TELL}{text}; ae_r exit \"$?\"; "), afterwards);
     let (served, tell) = (lent(&mut meanwhile), hearing::output(data));
     let mut conversation = Conversation::in_shell(link, &token, &line, patience, served, tell)?;
     let result = conversation

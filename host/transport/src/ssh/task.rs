@@ -73,6 +73,8 @@ pub struct RemoteTask {
     pub wanted: Option<Wanted>,
     /// The command goes on when the connection breaks, and can be found again by this.
     pub detached: Option<DetachedRun>,
+    /// Nothing follows in the directory: where the command succeeds, its shell removes it, and ends.
+    pub removes_dir: bool,
 }
 
 /// What came of a task.
@@ -83,6 +85,8 @@ pub struct TaskEnd {
     /// The wanted file, if the command succeeded and left one.
     #[serde(with = "plain::maybe_bytes")]
     pub file: Option<Vec<u8>>,
+    /// The directory is gone. Where it is not, although that was wished, it has to be removed by a request of its own.
+    pub removed: bool,
 }
 
 /// A command that does not depend on its connection: where its output, its process group and its exit code stand on the

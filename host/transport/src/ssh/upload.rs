@@ -10,7 +10,7 @@ use super::hearing;
 use super::link::Link;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
-use super::resident::{Afterwards, Line, word};
+use super::resident::{Afterwards, Line, TELL, word};
 use super::sftp;
 use super::wrapper::{Inline, Packing, Wrapper};
 use crate::entry::{Content, UploadEntry, UploadSource};
@@ -220,7 +220,7 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
         .rsplit_once('/')
         .map_or(String::new(), |(parent, _)| format!("mkdir -p {} && ", word(&format!("./{parent}"))));
     let body = format!(
-        "umask 077; cd {} && {parent}rm -f {dest} && cat >{dest} && chmod {:o} {dest}; ae_r exit \"$?\"; ",
+        "{TELL}umask 077; cd {} && {parent}rm -f {dest} && cat >{dest} && chmod {:o} {dest}; ae_r exit \"$?\"; ",
         word(dir),
         entry.mode & 0o7777,
     );

@@ -9,7 +9,7 @@ use super::become_user::{self, GroupReport, Method};
 use super::inventory::Brought;
 use super::kept;
 use super::marker::Token;
-use super::resident::{Afterwards, Line, TELLING_SIGNALS, word};
+use super::resident::{Afterwards, Line, TELL, TELLING_SIGNALS, word};
 use super::task::{RemoteCommand, Wanted};
 
 /// Code of a target without what a detached command needs.
@@ -60,21 +60,24 @@ pub(super) struct Wrapper<'a> {
     /// Directory of a command that goes on without us.
     pub(super) detached: Option<&'a str>,
     pub(super) wanted: Option<&'a Wanted>,
+    /// The root is removed after a command that succeeded.
+    pub(super) remove: bool,
 }
 
-/// Makes the root (a word), and directories below it. `mkdir` fails on anything that is there already, a planted link
+/// Makes the root, and directories below it; all are words. `mkdir` fails on anything that is there already, a planted link
 /// included.
 pub(super) fn make_root(root: &str, below: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = std::iter::once(root.to_owned()).chain(below.map(|dir| word(&dir))).collect();
-    format!("mkdir -m 700 {} || {{ ae_r failed \"$?\"; exit 1; }}; ", all.join(" "))
+    let all: Vec<String> = std::iter::once(root.to_owned()).chain(below).collect();
+    format!("mkdir -m 700 {} || ae_q; ", all.join(" "))
 }
 
 impl Wrapper<'_> {
     /// What the shell is to do after the line. What follows the line as input ends with the input; a command that goes on
-    /// without us, or as another user, leaves no shell behind that knows of it.
+    /// without us, or as another user, leaves no shell behind that knows of it. After the last command there is nothing to keep
+    /// one for.
     pub(super) fn afterwards(&self) -> Afterwards {
         let as_user = self.command.is_some_and(|command| command.account.is_some());
-        if self.stream.is_some() || self.detached.is_some() || as_user {
+        if self.stream.is_some() || self.detached.is_some() || as_user || self.remove {
             Afterwards::Ends
         } else if self.command.is_some() {
             Afterwards::StaysAlone
@@ -91,6 +94,9 @@ impl Wrapper<'_> {
     /// What the line has the shell do.
     pub(super) fn body(&self, token: &Token) -> String {
         let mut line = String::new();
+        if !self.starts_at_once() {
+            line.push_str(TELL);
+        }
         self.prepare(&mut line);
         if let Some(command) = self.command {
             share(&mut line, command, self.root);
@@ -99,8 +105,8 @@ impl Wrapper<'_> {
                 line.push_str("ae_r run 0 >&2; ");
             }
             match self.detached {
-                Some(dir) => start_detached(&mut line, command, dir),
-                None => run_attached(&mut line, command, token),
+                Some(dir) => start_detached(&mut line, self.root, command, dir),
+                None => run_attached(&mut line, self.root, command, token),
             }
             if let Some(dir) = self.detached {
                 follow(&mut line, dir, 0);
@@ -108,30 +114,38 @@ impl Wrapper<'_> {
         } else {
             line.push_str("x=0; ");
         }
-        finish(&mut line, self.wanted);
+        let removed = self.remove.then_some(self.root);
+        finish(&mut line, self.root, self.wanted, removed);
         line
     }
 
+    /// True where the start may be told together with the group: a few small files are made before, at most.
+    fn starts_at_once(&self) -> bool {
+        self.command.is_some_and(|command| command.account.is_none())
+            && matches!(self.make, Making::Nothing | Making::New)
+            && self.stream.is_none()
+            && self.check.is_none()
+            && self.bring.is_empty()
+            && self.detached.is_none()
+    }
+
     fn prepare(&self, line: &mut String) {
-        let root = word(self.root);
+        let root = ROOT;
+        if !self.root.is_empty() {
+            let _ = write!(line, "ae_d={}; ", word(self.root));
+        }
         let parents = parents(self.inline);
         match self.make {
             Making::Nothing => {}
             Making::New => {
-                line.push_str(&make_root(&root, parents.iter().map(|dir| format!("{}/{dir}", self.root))));
+                line.push_str(&make_root(root, parents.iter().map(|dir| format!("{root}/{}", word(dir)))));
             }
-            Making::Over(kept) => line.push_str(&kept::take_over(&word(kept), &root)),
+            Making::Over(kept) => line.push_str(&kept::take_over(&word(kept), root)),
         }
         if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() && self.bring.is_empty() {
             return;
         }
-        // A shell that stays does it in the process that does the line, another one in a process of its own: what comes
-        // next is to find directory and mask as they were.
-        let own = self.afterwards() == Afterwards::Ends;
-        if own {
-            line.push_str("( ");
-        }
-        let _ = write!(line, "umask 077; cd {root} 2>/dev/null || {{ ae_r nodir 0; exit 9; }}; ");
+        let _ = write!(line, "umask 077; ae_c {root}; ");
         if let Some(check) = self.check {
             let _ = write!(
                 line,
@@ -149,7 +163,9 @@ impl Wrapper<'_> {
         }
         steps.extend(self.bring.iter().map(kept::bring));
         for file in self.inline {
-            steps.push(format!("printf %s {} >{}", word(&file.text), word(&format!("./{}", file.dest))));
+            let content =
+                if file.text.is_empty() { ":".to_owned() } else { format!("printf %s {}", word(&file.text)) };
+            steps.push(format!("{content} >{}", word(&format!("./{}", file.dest))));
         }
         for (mode, files) in by_mode(self.inline) {
             let change = format!("chmod {mode:o} {}", files.join(" "));
@@ -169,11 +185,8 @@ impl Wrapper<'_> {
                 steps.push(format!("[ -f {} ]", word(&format!("./{last}"))));
             }
         }
-        let end = if own { " )" } else { "" };
-        let _ = write!(line, "{}{end} || {{ ae_r failed \"$?\"; exit 1; }}; ", steps.join(" && "));
-        if !own {
-            line.push_str("umask \"$ae_u\"; ");
-        }
+        // What comes next is to find the mask as it was.
+        let _ = write!(line, "{} || ae_q; umask \"$ae_u\"; ", steps.join(" && "));
     }
 }
 
@@ -222,9 +235,15 @@ fn share(line: &mut String, command: &RemoteCommand, root: &str) {
     }
 }
 
-/// Goes into the command's directory, or ends the shell where there is no such directory.
-fn enter(command: &RemoteCommand) -> String {
-    format!("cd {} 2>/dev/null || {{ ae_r nodir 0; exit 1; }}", word(&command.dir))
+/// The root, as a word of the rest of the line.
+const ROOT: &str = "\"$ae_d\"";
+
+/// The word for a path, short where it is below the root.
+fn below(root: &str, path: &str) -> String {
+    match path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')) {
+        Some(rest) if !root.is_empty() => format!("{ROOT}/{}", word(rest)),
+        _ => word(path),
+    }
 }
 
 /// Sets the command's variables.
@@ -248,12 +267,12 @@ fn executing(program_line: &str) -> String {
 }
 
 /// Directory and variables of the command, as a function `ae_e`.
-fn entering(command: &RemoteCommand) -> String {
-    format!("ae_e() {{ {}; {}}}; ", enter(command), exports(command))
+fn entering(root: &str, command: &RemoteCommand) -> String {
+    format!("ae_e() {{ ae_c {}; {}}}; ", below(root, &command.dir), exports(command))
 }
 
 /// Runs the command in a session of its own, see [`super::resident`].
-fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
+fn run_attached(line: &mut String, root: &str, command: &RemoteCommand, token: &Token) {
     if let Some(account) = &command.account {
         let inner = become_user::inner(command, Some(&GroupReport::Output(token)));
         let _ = write!(
@@ -267,20 +286,16 @@ fn run_attached(line: &mut String, command: &RemoteCommand, token: &Token) {
     // Variables are set where the command is to start and nothing of ours is looked up any more.
     let _ = write!(
         line,
-        "{}; ae_x() {{ exec </dev/null 2>&1; {}{}; }}; ae_a; ",
-        enter(command),
+        "ae_c {}; ae_x() {{ exec </dev/null 2>&1; {}{}; }}; ae_a; ",
+        below(root, &command.dir),
         exports(command),
         executing(&command.program_line)
     );
 }
 
 /// A keeper in a session of its own runs the command with its output in a file, and notes how it ended.
-fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
-    let _ = write!(
-        line,
-        "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" ) || {{ ae_r failed \"$?\"; exit 1; }}; ",
-        word(dir)
-    );
+fn start_detached(line: &mut String, root: &str, command: &RemoteCommand, dir: &str) {
+    let _ = write!(line, "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" ) || ae_q; ", word(dir));
     // `su` makes a session of its own, whose group only the command itself can name.
     let mut named = "";
     let (feed, program) = if let Some(account) = &command.account {
@@ -292,10 +307,10 @@ fn start_detached(line: &mut String, command: &RemoteCommand, dir: &str) {
             Method::Sudo => None,
         };
         let inner = become_user::inner(command, group.as_ref());
-        let _ = write!(line, "{}; ae_e() {{ :; }}; ", become_user::feeding(account, &inner));
+        let _ = write!(line, "{}; ae_e() {{ cd /; }}; ", become_user::feeding(account, &inner));
         ("ae_b |", become_user::command(account))
     } else {
-        line.push_str(&entering(command));
+        line.push_str(&entering(root, command));
         (":|", format!("( exec {} </dev/null )", command.program_line))
     };
     let keeper = format!(
@@ -336,12 +351,19 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
     );
 }
 
-/// Exit code, and the first wanted file that has something in it.
-fn finish(line: &mut String, wanted: Option<&Wanted>) {
-    line.push_str("ae_r exit \"$x\"; ");
+/// Exit code, and the first wanted file that has something in it. Where the root is removed the exit code comes last, so that
+/// nobody takes the time of the removal for that of a descendant that holds the output open.
+fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, removed: Option<&str>) {
+    let exit = "ae_r exit \"$x\"; ";
+    if removed.is_none() {
+        line.push_str(exit);
+    }
     if let Some(wanted) = wanted {
-        let files: Vec<String> = wanted.files.iter().map(|file| word(file)).collect();
+        let files: Vec<String> = wanted.files.iter().map(|file| below(root, file)).collect();
         let _ = write!(line, "ae_f {} {}; ", wanted.max_bytes, files.join(" "));
+    }
+    if let Some(root) = removed {
+        let _ = write!(line, "ae_k {}; {exit}", word(root));
     }
 }
 
@@ -355,6 +377,6 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
         word(dir)
     );
     follow(&mut line, dir, offset);
-    finish(&mut line, wanted);
+    finish(&mut line, "", wanted, None);
     Line::new(token, &line, Afterwards::Ends)
 }

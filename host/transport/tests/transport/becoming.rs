@@ -58,6 +58,7 @@ impl Pair {
             command,
             wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 100 }),
             detached: None,
+            removes_dir: false,
         }
     }
 }

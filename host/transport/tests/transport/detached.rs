@@ -17,6 +17,7 @@ fn task(dir: &RemoteDir, script: &str, make: bool) -> RemoteTask {
         command,
         wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 100 }),
         detached: Some(DetachedRun::new(dir, "run1")),
+        removes_dir: false,
     }
 }
 

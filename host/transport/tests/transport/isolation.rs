@@ -49,6 +49,7 @@ fn task(dir: &RemoteDir, script: &str, detached: bool) -> RemoteTask {
         command,
         wanted: None,
         detached: detached.then(|| DetachedRun::new(dir, "run1")),
+        removes_dir: false,
     }
 }
 

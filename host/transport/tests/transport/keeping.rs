@@ -91,7 +91,8 @@ impl Ground {
             inventory: Some(phase.inventory.clone()),
             kept: phase.kept.clone(),
         };
-        let task = RemoteTask { setup: Some(setup), command, wanted: None, detached: None };
+        let task =
+            RemoteTask { setup: Some(setup), command, wanted: None, detached: None, removes_dir: false };
         let end = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await.unwrap();
         assert_eq!(end.end.exit, Some(Exit::Code(0)), "{}", sink.text());
         phase.made = true;

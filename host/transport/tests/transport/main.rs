@@ -12,6 +12,7 @@ mod isolation;
 mod jumping;
 mod keeping;
 mod local;
+mod removing;
 mod running;
 mod staying;
 mod stopping;

@@ -59,7 +59,7 @@ impl Ground {
         self.dir.path().clone_into(&mut command.dir);
         let inventory = Some(self.inventory.clone());
         let setup = Setup { dir: self.dir.clone(), make, entries: entries.to_vec(), inventory, kept: None };
-        RemoteTask { setup: Some(setup), command, wanted: None, detached: None }
+        RemoteTask { setup: Some(setup), command, wanted: None, detached: None, removes_dir: false }
     }
 
     /// What a script prints, and the bytes that were sent for it.

@@ -38,6 +38,7 @@ fn task(dir: &RemoteDir, script: &str) -> RemoteTask {
         command,
         wanted: None,
         detached: None,
+        removes_dir: false,
     }
 }
 
