@@ -111,8 +111,11 @@ impl Sessions for SshSessions {
             };
         let delivery = Delivery::gather(&self.shared, call, &HashSet::new())?;
         let work_dir = delivery.work_directory(session.root.path());
-        let TaskEnd { end, file, removed } =
+        let TaskEnd { end, file, removed, remark } =
             self.execute(session, call, delivery, account, sink, stop).await?;
+        if let Some(remark) = remark {
+            sink.info(Level::Error, &format!("{remark}."));
+        }
         if removed {
             session.made = false;
             session.inventory = Inventory::new(&self.shared.digests);

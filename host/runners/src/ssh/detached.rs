@@ -63,7 +63,7 @@ impl Follower<'_> {
         });
         session.occupied = !proved_dead;
         let end = RemoteEnd { exit: None, stopped: Some(StopOutcome { proved_dead }) };
-        TaskEnd { end, file: None, removed: false }
+        TaskEnd { end, file: None, removed: false, remark: None }
     }
 
     async fn end_group(&self, session: &mut Session, group: RemotePid) -> Result<bool, String> {
@@ -77,8 +77,12 @@ impl Follower<'_> {
     }
 
     fn last_word(&self, session: &mut Session, error: &SshError) -> String {
-        if matches!(error.kind(), SshErrorKind::CommandGone | SshErrorKind::Silent { proved_dead: true, .. })
-        {
+        if matches!(
+            error.kind(),
+            SshErrorKind::CommandGone
+                | SshErrorKind::OutputCut { .. }
+                | SshErrorKind::Silent { proved_dead: true, .. }
+        ) {
             session.occupied = false;
             return error.to_string();
         }

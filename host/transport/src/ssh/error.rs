@@ -308,6 +308,14 @@ pub enum SshErrorKind {
              anew); whether it took effect is not known"
     )]
     CommandGone,
+    /// A detached command succeeded, but there was no room for all that it wrote.
+    #[error(
+        "the command ended with exit code 0, but its output, and what it wrote itself, may be cut off{}", said(.message)
+    )]
+    OutputCut {
+        /// What is wrong with the file system.
+        message: String,
+    },
     /// The directory to run in is not there or cannot be entered.
     #[error("cannot change to the remote directory {dir}; it is missing or not accessible to this user")]
     RemoteDirectory {

@@ -11,6 +11,7 @@ use super::become_user::{self, Account};
 use super::connection::Worker;
 use super::digests::{self, FileDigest};
 use super::error::{SshErrorKind, Step};
+use super::filesystem;
 use super::isolation::protocol::Download;
 use super::patience::{Cancel, Patience};
 use super::script::{self, Ran};
@@ -78,8 +79,9 @@ pub(super) fn make_private_dir(
 ) -> Result<(), SshErrorKind> {
     // mkdir fails on anything that is there already, a planted link included.
     let body = format!("umask 077; mkdir -m 700 {}", quote(&dir.path));
-    quiet(worker, &body, worker.settings.write_timeout, cancel)?
-        .expect_success(|| format!("making the directory {dir}"))
+    let made = quiet(worker, &body, worker.settings.write_timeout, cancel)?
+        .expect_success(|| format!("making the directory {dir}"));
+    filesystem::explained(made, worker, dir.path(), cancel)
 }
 
 /// Removes a directory and looks whether it is gone. What other users made in it may need those users.

@@ -46,6 +46,8 @@ pub(super) enum Report {
     Lost,
     /// The directory is gone.
     Removed,
+    /// There is no room for output of a detached command any more.
+    Cut,
     /// The exit code.
     Exit(i32),
     /// Nothing more of this line is to come, and the shell waits for another.
@@ -80,6 +82,7 @@ impl Report {
             "signal" => Some(Self::Signal(number)),
             "lost" => Some(Self::Lost),
             "removed" => Some(Self::Removed),
+            "cut" => Some(Self::Cut),
             "list" => Some(Self::List),
             "stale" => Some(Self::Stale),
             "nosums" => Some(Self::NoSums),

@@ -25,6 +25,7 @@ mod fault;
 mod feed;
 mod fields;
 mod files;
+mod filesystem;
 mod hearing;
 mod hop;
 mod host_key;

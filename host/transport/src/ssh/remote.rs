@@ -12,6 +12,7 @@ use super::digests::FileDigest;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::exec::{Conversation, RemoteEnd};
 use super::feed::Outcome;
+use super::filesystem;
 use super::hearing::Told;
 use super::inventory::{self, Inventory, Plan};
 use super::kept;
@@ -32,6 +33,8 @@ use crate::stop::StopLevel;
 /// How long output is still read after the command has ended while a descendant holds it open.
 pub const REMOTE_LINGER: Duration = Duration::from_secs(2);
 
+/// Exit code of shells for a program that is there and cannot be started.
+const NOT_EXECUTABLE: i32 = 126;
 /// How long a stop waits for a command that is just starting to name its process group.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// A sleep of the reading loop; stops and output end it early.
@@ -82,6 +85,18 @@ pub(super) fn run(
     news: &dyn News,
 ) -> Result<TaskEnd, SshErrorKind> {
     check(&task.command)?;
+    let end = run_checked(worker, task, sink, cancel, news);
+    let root = task.setup.as_ref().map_or(task.command.dir.as_str(), |setup| setup.dir.path());
+    filesystem::explained(end.and_then(|end| complete(worker, task, end, cancel)), worker, root, cancel)
+}
+
+fn run_checked(
+    worker: &Worker,
+    task: &RemoteTask,
+    sink: &dyn OutputSink,
+    cancel: &Cancel,
+    news: &dyn News,
+) -> Result<Ending, SshErrorKind> {
     let mut make = making(task);
     let mut corrected = false;
     loop {
@@ -168,10 +183,16 @@ fn take_over_for(
     Ok(())
 }
 
+/// How a task ended, and whether there was room for its output.
+struct Ending {
+    task: TaskEnd,
+    cut: bool,
+}
+
 /// What came of sending a plan with the command.
 enum Tried {
     Ended {
-        end: Result<TaskEnd, SshErrorKind>,
+        end: Result<Ending, SshErrorKind>,
         /// The command was started, so all files were there.
         begun: bool,
     },
@@ -242,7 +263,26 @@ pub(super) fn attach(
     let mut running = Running::send(worker, task, line, token, &Cargo::default(), sink, cancel, news)?;
     let end = running.finish();
     running.close();
-    end
+    end.and_then(|end| complete(worker, task, end, cancel))
+}
+
+/// What is known once the channel is given back: why a target could not start a program, or keep its output.
+fn complete(
+    worker: &Worker,
+    task: &RemoteTask,
+    mut end: Ending,
+    cancel: &Cancel,
+) -> Result<TaskEnd, SshErrorKind> {
+    let dir = &task.command.dir;
+    let exit = end.task.end.exit;
+    if end.cut && exit == Some(Exit::Code(0)) {
+        let message = filesystem::complaint(worker, dir, cancel).unwrap_or_default();
+        return Err(SshErrorKind::OutputCut { message });
+    }
+    if exit == Some(Exit::Code(NOT_EXECUTABLE)) {
+        end.task.remark = filesystem::no_start(worker, dir, cancel);
+    }
+    Ok(end.task)
 }
 
 /// Why the reading loop ended.
@@ -344,7 +384,7 @@ impl<'a> Running<'a> {
         self.conversation.close(&self.worker.link);
     }
 
-    fn finish(&mut self) -> Result<TaskEnd, SshErrorKind> {
+    fn finish(&mut self) -> Result<Ending, SshErrorKind> {
         let end = self.end()?;
         let file = match (&self.task.wanted, self.conversation.heard.file.take()) {
             (Some(wanted), Some(file)) if end.exit == Some(Exit::Code(0)) => {
@@ -364,7 +404,9 @@ impl<'a> Running<'a> {
             }
             _ => None,
         };
-        Ok(TaskEnd { end, file, removed: self.conversation.heard.removed })
+        let heard = &self.conversation.heard;
+        let task = TaskEnd { end, file, removed: heard.removed, remark: None };
+        Ok(Ending { task, cut: heard.last == Some(Report::Cut) })
     }
 
     fn end(&mut self) -> Result<RemoteEnd, SshErrorKind> {

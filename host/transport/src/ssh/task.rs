@@ -87,6 +87,8 @@ pub struct TaskEnd {
     pub file: Option<Vec<u8>>,
     /// The directory is gone. Where it is not, although that was wished, it has to be removed by a request of its own.
     pub removed: bool,
+    /// Why it could not be started, where the exit code alone does not say so.
+    pub remark: Option<String>,
 }
 
 /// A command that does not depend on its connection: where its output, its process group and its exit code stand on the

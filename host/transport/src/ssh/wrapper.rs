@@ -293,9 +293,14 @@ fn run_attached(line: &mut String, root: &str, command: &RemoteCommand, token: &
     );
 }
 
-/// A keeper in a session of its own runs the command with its output in a file, and notes how it ended.
+/// A keeper in a session of its own runs the command with its output in a file, and notes how it ended. The note has its
+/// place on the disk before the command starts, which may fill it.
 fn start_detached(line: &mut String, root: &str, command: &RemoteCommand, dir: &str) {
-    let _ = write!(line, "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" ) || ae_q; ", word(dir));
+    let _ = write!(
+        line,
+        "d={}; ( umask 077; mkdir -m 700 \"$d\" && : >\"$d/out\" && echo unknown >\"$d/x\" ) || ae_q; ",
+        word(dir)
+    );
     // `su` makes a session of its own, whose group only the command itself can name.
     let mut named = "";
     let (feed, program) = if let Some(account) = &command.account {
@@ -315,7 +320,7 @@ fn start_detached(line: &mut String, root: &str, command: &RemoteCommand, dir: &
     };
     let keeper = format!(
         "trap '' HUP; {TELLING_SIGNALS}d=$AUTOEXEC_D; unset AUTOEXEC_D; \
-         {program} >\"$d/out\" 2>&1 {named}; x=$?; echo \"$x\" >\"$d/x\"; mv \"$d/x\" \"$d/exit\""
+         {program} >\"$d/out\" 2>&1 {named}; x=$?; echo \"$x\" 1<>\"$d/x\" && mv \"$d/x\" \"$d/exit\""
     );
     let keeper = word(&keeper);
     let _ = write!(
@@ -346,7 +351,7 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
          if [ -z \"$g\" ] || ! kill -s 0 -- \"-$g\" 2>/dev/null; then \
          sleep 1; [ -f \"$d/exit\" ] || kill -s 0 -- \"-$g\" 2>/dev/null || {{ ae_r lost 0; exit 1; }}; continue; fi; \
          i=$((i+1)); if [ \"$i\" -lt 50 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 1; fi; done; \
-         x=$(cat \"$d/exit\"); [ -s \"$d/say\" ] && ae_r signal 1; ",
+         read -r x <\"$d/exit\"; {{ echo x >\"$d/room\"; }} 2>/dev/null || ae_r cut 0; [ -s \"$d/say\" ] && ae_r signal 1; ",
         dir = word(dir)
     );
 }

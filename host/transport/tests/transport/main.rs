@@ -19,3 +19,4 @@ mod stopping;
 mod syncing;
 mod tagent;
 mod telling;
+mod tight;

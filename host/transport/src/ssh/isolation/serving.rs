@@ -28,7 +28,7 @@ use crate::ssh::inventory::State;
 use crate::ssh::patience::Cancel;
 use crate::ssh::remote::{News, RemotePid};
 use crate::ssh::terminal::Terminal;
-use crate::ssh::{files, kept, remote, stopping, upload};
+use crate::ssh::{files, filesystem, kept, remote, stopping, upload};
 use crate::stop::StopHandle;
 
 /// The end of a run's process is seen here before it is seen at the socket that ends this one.
@@ -291,7 +291,8 @@ impl Desk<'_> {
             }
             Operation::Upload { mut entries, files, dir } => {
                 asking.lend(&mut entries, &files);
-                upload::upload(worker, &entries, &dir, cancel).map(done)
+                let uploaded = upload::upload(worker, &entries, &dir, cancel);
+                filesystem::explained(uploaded, worker, &dir, cancel).map(done)
             }
             Operation::Download(wanted) => {
                 let part = asking.open_file(0)?;
