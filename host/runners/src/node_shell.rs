@@ -229,7 +229,9 @@ fn over_ssh(error: &SshError) -> TargetError {
         SshErrorKind::HostKeyUnknown { .. }
         | SshErrorKind::HostKeyChanged(_)
         | SshErrorKind::HostKeyRevoked { .. } => TargetError::Denied(text),
-        SshErrorKind::Auth { .. } => TargetError::NotAuthenticated(text),
+        SshErrorKind::Auth { .. } | SshErrorKind::PasswordExpired { .. } => {
+            TargetError::NotAuthenticated(text)
+        }
         SshErrorKind::Timeout { .. } | SshErrorKind::Silent { .. } => TargetError::TimedOut,
         SshErrorKind::ConnectionLost { .. } | SshErrorKind::WorkerEnded { .. } | SshErrorKind::NoExit => {
             TargetError::Disconnected(text)

@@ -50,6 +50,7 @@ impl<'a> Reconnect<'a> {
         let limit = self.sessions.shared.settings.conduct.reconnect;
         let until = *self.until.get_or_insert_with(|| Instant::now() + limit);
         let mut last = error.to_string();
+        let mut refused = false;
         while Instant::now() < until {
             let pause = self.pause.min(until.saturating_duration_since(Instant::now()));
             tokio::select! {
@@ -66,6 +67,15 @@ impl<'a> Reconnect<'a> {
                 }
                 Err(_) if self.stop.level() >= StopLevel::Terminate => return Err(NoConnection::Stopped),
                 Err(LoginError::Final(problem)) => return Err(NoConnection::Failed(problem)),
+                Err(LoginError::Refused(problem)) if refused => {
+                    let problem = format!("{problem}. It is not tried again: accounts are locked for that");
+                    return Err(NoConnection::Failed(problem));
+                }
+                Err(LoginError::Refused(problem)) => {
+                    self.sink.info(Level::Warn, &format!("{problem}. Trying once more."));
+                    refused = true;
+                    last = problem;
+                }
                 Err(LoginError::Passing(problem)) => {
                     self.sink.info(Level::Warn, &format!("{problem}. Trying again."));
                     last = problem;
@@ -80,6 +90,8 @@ impl<'a> Reconnect<'a> {
 pub(super) enum LoginError {
     /// Trying again may help.
     Passing(String),
+    /// The login was refused. A host that has just started may do so until its directory service is there.
+    Refused(String),
     /// Nothing will help: the host is not the one it was, or the node's login cannot be read.
     Final(String),
 }
@@ -87,7 +99,7 @@ pub(super) enum LoginError {
 impl LoginError {
     pub(super) fn into_text(self) -> String {
         match self {
-            Self::Passing(text) | Self::Final(text) => text,
+            Self::Passing(text) | Self::Refused(text) | Self::Final(text) => text,
         }
     }
 }
@@ -101,6 +113,7 @@ impl From<SshError> for LoginError {
             | SshErrorKind::HostKeyRevoked { .. }
             | SshErrorKind::HostCertificate { .. }
             | SshErrorKind::LegacyExpired { .. } => Self::Final(text),
+            SshErrorKind::Auth { .. } => Self::Refused(text),
             _ => Self::Passing(text),
         }
     }

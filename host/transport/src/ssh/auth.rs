@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use ssh2::{KeyboardInteractivePrompt, Prompt};
-
+use super::answers::Answers;
 use super::credential::{Credential, Key};
 use super::error::SshErrorKind;
 use super::fault::Failure;
@@ -12,9 +11,6 @@ use super::patience::Patience;
 use super::private_key::{Ed25519Key, public_part};
 use super::signing;
 use crate::secret::Secret;
-
-/// A server may ask as often as it likes; ours is one password.
-const MAX_ROUNDS: u32 = 8;
 
 /// Tries the ways to log in, in their order, as far as the server offers them.
 pub(super) fn log_in(
@@ -47,8 +43,12 @@ pub(super) fn log_in(
     if link.session().authenticated() {
         return Ok(());
     }
-    // For the error's text alone.
-    let offered = offered.or_else(|| offers(link, user, patience).ok()).unwrap_or_default();
+    let offered = match offered.map_or_else(|| offers(link, user, patience), Ok) {
+        Ok(offered) => offered,
+        Err(_) if link.is_broken() => return Err(turned_out(&attempt.tried.join(", "))),
+        // It is for the error's text alone.
+        Err(_) => Vec::new(),
+    };
     Err(SshErrorKind::Auth { tried: attempt.tried, offered })
 }
 
@@ -57,6 +57,15 @@ fn offers(link: &Link, user: &str, patience: &Patience<'_>) -> Result<Vec<String
         .drive(patience, None, || link.auth_methods(user))
         .map_err(|failure| failure.during(super::Step::Auth))?;
     Ok(methods.split(',').filter(|method| !method.is_empty()).map(printable).collect())
+}
+
+/// The server broke off: what it does as well when the account may not come in, whatever it shows.
+fn turned_out(tried: &str) -> SshErrorKind {
+    let detail = format!(
+        "tried {tried}. Servers also break off when they do not let an account in that has logged in rightly: look whether it \
+         has expired or is locked, and whether the host is closed (/run/nologin)"
+    );
+    SshErrorKind::ConnectionLost { step: super::Step::Auth, detail }
 }
 
 fn printable(method: &str) -> String {
@@ -106,7 +115,8 @@ impl Attempt<'_> {
             Ok(()) => self.tried.push(what),
             Err(Failure::Kind(kind)) => return Err(kind),
             Err(Failure::Fault(fault)) if self.link.is_broken() => {
-                return Err(Failure::Fault(fault).during(super::Step::Auth));
+                self.tried.push(format!("{what} ({})", fault.detail));
+                return Err(turned_out(&self.tried.join(", ")));
             }
             Err(Failure::Fault(fault)) => self.tried.push(format!("{what} ({})", fault.detail)),
         }
@@ -122,11 +132,11 @@ impl Attempt<'_> {
 
     fn keyboard(&mut self, password: &Secret) -> Result<(), SshErrorKind> {
         let session = self.link.session();
-        let mut answers = Answers { password, rounds: 0 };
+        let mut answers = Answers::new(password);
         let result = self
             .link
             .drive(self.patience, None, || session.userauth_keyboard_interactive(self.user, &mut answers));
-        self.note("keyboard-interactive".to_owned(), result)
+        self.note(format!("keyboard-interactive{}", answers.remark()), result)
     }
 
     fn key(&mut self, path: &Path, key: &Key, passphrase: Option<&Secret>) -> Result<(), SshErrorKind> {
@@ -173,39 +183,9 @@ impl Attempt<'_> {
     }
 }
 
-/// Answers hidden prompts with the password and shown ones with nothing.
-struct Answers<'a> {
-    password: &'a Secret,
-    rounds: u32,
-}
-
-impl KeyboardInteractivePrompt for Answers<'_> {
-    fn prompt<'a>(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
-        self.rounds += 1;
-        let answer = |prompt: &Prompt<'a>| {
-            let hidden = !prompt.echo && self.rounds <= MAX_ROUNDS;
-            if hidden { self.password.expose().to_owned() } else { String::new() }
-        };
-        prompts.iter().map(answer).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_hidden_prompts_get_the_password() {
-        let password = Secret::new("pw".to_owned());
-        let mut answers = Answers { password: &password, rounds: 0 };
-        let prompts = [
-            Prompt { text: "Password: ".into(), echo: false },
-            Prompt { text: "Token: ".into(), echo: true },
-        ];
-        assert_eq!(answers.prompt("u", "", &prompts), ["pw", ""]);
-        answers.rounds = MAX_ROUNDS;
-        assert_eq!(answers.prompt("u", "", &prompts), ["", ""]);
-    }
 
     #[test]
     fn a_hostile_method_name_is_made_printable() {

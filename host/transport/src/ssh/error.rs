@@ -268,6 +268,15 @@ pub enum SshErrorKind {
         /// What it wrote instead, shortened.
         output: String,
     },
+    /// The account can log in, and the target lets it do nothing but change its password.
+    #[error(
+        "the password of the account has expired, and the target runs nothing before it is changed there{}; then change it where \
+             the node's password is kept", said(.output)
+    )]
+    PasswordExpired {
+        /// What the target said, shortened.
+        output: String,
+    },
     /// The account's shell has not come to our script in time.
     #[error(
         "the remote shell has not begun within {limit:?}{}, and may still begin; look at what the login scripts of the account \

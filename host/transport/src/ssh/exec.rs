@@ -206,6 +206,16 @@ impl<'a> Conversation<'a> {
         self.filter.as_ref().is_none_or(Filter::started)
     }
 
+    /// Why our script has not run, from what the account wrote instead of it. The words are those of OpenSSH and PAM.
+    pub(super) fn not_started(&self) -> SshErrorKind {
+        let output = self.noise();
+        let words = ["assword has expired", "assword change required", "required to change your password"];
+        if words.iter().any(|words| output.contains(words)) {
+            return SshErrorKind::PasswordExpired { output };
+        }
+        SshErrorKind::NotStarted { output }
+    }
+
     /// What the account wrote before our script ran, or instead of it.
     pub(super) fn noise(&self) -> String {
         let noise = self.filter.as_ref().map(Filter::noise).unwrap_or_default();

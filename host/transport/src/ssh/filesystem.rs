@@ -93,7 +93,7 @@ impl FileSystem {
                 }
                 // Some file systems have no number of files: 0 of 0.
                 ("inodes", [_, all, _, free, ..]) => {
-                    found.inodes = pair(free, all).filter(|(_, all)| *all > 0)
+                    found.inodes = pair(free, all).filter(|(_, all)| *all > 0);
                 }
                 ("mount", [_, _, _, options, ..]) => {
                     let has = |wanted: &str| options.split(',').any(|option| option == wanted);

@@ -203,6 +203,6 @@ fn judge(
             Err(SshErrorKind::Remote { action, code, message })
         }
         _ if conversation.started() => Err(SshErrorKind::NoExit),
-        _ => Err(SshErrorKind::NotStarted { output: conversation.noise() }),
+        _ => Err(conversation.not_started()),
     }
 }

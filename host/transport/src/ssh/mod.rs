@@ -9,6 +9,7 @@
 //! once.
 
 mod algorithms;
+mod answers;
 mod arriving;
 mod auth;
 mod become_user;

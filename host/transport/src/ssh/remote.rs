@@ -495,7 +495,7 @@ impl<'a> Running<'a> {
             return Ok(self.told_apart(code));
         }
         if !self.conversation.started() {
-            return Err(SshErrorKind::NotStarted { output: self.conversation.noise() });
+            return Err(self.conversation.not_started());
         }
         if self.conversation.shell_goes_on() {
             // Only the part of it that ran the command was ended.

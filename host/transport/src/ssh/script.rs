@@ -106,6 +106,6 @@ fn outcome(conversation: &Conversation<'_>) -> Result<Ran, SshErrorKind> {
     match conversation.heard.exit {
         Some((code, _)) => Ok(Ran { code, stderr: excerpt(&conversation.stderr) }),
         None if conversation.started() => Err(SshErrorKind::NoExit),
-        None => Err(SshErrorKind::NotStarted { output: conversation.noise() }),
+        None => Err(conversation.not_started()),
     }
 }

@@ -194,7 +194,7 @@ fn judge(conversation: &Conversation<'_>, dir: &str) -> Result<Option<Report>, S
             Err(SshErrorKind::Remote { action, code, message: excerpt(&conversation.stderr) })
         }
         _ if conversation.started() => Err(SshErrorKind::NoExit),
-        _ => Err(SshErrorKind::NotStarted { output: conversation.noise() }),
+        _ => Err(conversation.not_started()),
     }
 }
 

@@ -5,6 +5,7 @@
 mod becoming;
 mod connecting;
 mod detached;
+mod expired;
 mod files;
 mod harness;
 mod hostile;

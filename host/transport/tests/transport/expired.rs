@@ -1,0 +1,173 @@
+//! Accounts whose password has expired, and hosts that let nobody in: a clear error in time, no password changed, no attempt
+//! more than one.
+
+use std::time::{Duration, Instant};
+
+use autoexec_test_support::scratch::Scratch;
+use autoexec_transport::ssh::{
+    Account, Method, SshAuth, SshConnection, SshConnector, SshError, SshErrorKind, SshSettings, SshTarget,
+};
+use autoexec_transport::{Exit, Secret, StopToken};
+
+use crate::harness::{Collected, DEADLINE, shell, worker};
+
+const PASSWORD: &str = "old-Pass1-of-bob";
+const OTHERS: &str = "old-Pass1-of-eve";
+/// Much longer than an answer takes, much shorter than waiting for one.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A machine with two accounts.
+struct Ground {
+    machine: Scratch,
+    config: String,
+    connector: SshConnector,
+    _dir: tempfile::TempDir,
+}
+
+impl Ground {
+    /// None without root.
+    fn new() -> Option<Self> {
+        if !crate::harness::root_or_skip("accounts of a machine of its own") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let settings = SshSettings {
+            connect_timeout: DEADLINE,
+            write_timeout: DEADLINE,
+            worker: worker(&[]),
+            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
+        };
+        let machine = Scratch::start().unwrap();
+        for (user, password) in [("bob", PASSWORD), ("eve", OTHERS)] {
+            machine
+                .sh(&format!("useradd -m -s /bin/sh {user} && echo {user}:{password} | chpasswd"))
+                .unwrap();
+        }
+        let config = machine.read("/run/scratch/sshd_config").unwrap();
+        Some(Self { machine, config, connector: SshConnector::new(settings), _dir: dir })
+    }
+
+    /// The server's further options, in front of the others: it takes the first one that says something.
+    fn configure(&self, lines: &str) {
+        self.machine.write("/run/scratch/sshd_config", format!("{lines}\n{}", self.config)).unwrap();
+    }
+
+    fn key(&self) -> SshAuth {
+        SshAuth::KeyFile { path: self.machine.key_path(), passphrase: None }
+    }
+
+    async fn connect(&self, user: &str, auth: SshAuth) -> Result<SshConnection, SshError> {
+        let target = SshTarget {
+            host: "127.0.0.1".to_owned(),
+            port: self.machine.port(),
+            user: user.to_owned(),
+            auth: vec![auth],
+        };
+        self.connector.connect(&target, &StopToken::never()).await
+    }
+
+    /// What the machine knows of its passwords.
+    fn shadow(&self) -> String {
+        self.machine.read("/etc/shadow").unwrap()
+    }
+}
+
+fn password() -> SshAuth {
+    SshAuth::Password(Secret::new(PASSWORD.to_owned()))
+}
+
+const BY_PASSWORD: &str = "UsePAM yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no";
+const BY_QUESTIONS: &str = "UsePAM yes\nPasswordAuthentication no\nKbdInteractiveAuthentication yes";
+
+#[tokio::test]
+async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
+    let Some(ground) = Ground::new() else { return };
+    ground.configure(BY_QUESTIONS);
+    ground.connect("bob", password()).await.unwrap();
+    ground.machine.sh("chage -d 0 bob").unwrap();
+    let before = ground.shadow();
+    // The questions are: password, current password, new password, new password again, and so on.
+    let begun = Instant::now();
+    let error = ground.connect("bob", password()).await.unwrap_err();
+    let SshErrorKind::Auth { tried, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(tried.len(), 1);
+    let text = error.to_string();
+    assert!(text.contains("the account's password has expired"), "{text}");
+    assert!(text.contains("Current password") && !text.contains(PASSWORD), "{text}");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+
+    // With a password, or a key, the login is one, and nothing can be done with it.
+    ground.configure(BY_PASSWORD);
+    for auth in [password(), ground.key()] {
+        let begun = Instant::now();
+        let mut connection = ground.connect("bob", auth).await.unwrap();
+        let run = connection
+            .run(shell("echo ran"), Collected::new(), &StopToken::never(), |_| {})
+            .await
+            .unwrap_err();
+        let made = connection.make_private_dir("autoexec-expired", &StopToken::never()).await.unwrap_err();
+        for error in [run, made] {
+            assert!(matches!(error.kind(), SshErrorKind::PasswordExpired { .. }), "{error}");
+            assert!(error.to_string().contains("Your password has expired"), "{error}");
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    }
+    assert_eq!(ground.shadow(), before, "no password has changed");
+}
+
+#[tokio::test]
+async fn a_host_that_lets_the_account_not_in_is_an_error_that_says_where_to_look() {
+    let Some(ground) = Ground::new() else { return };
+    for prepare in ["chage -E 0 bob", "chage -E -1 bob; echo closed >/run/nologin"] {
+        ground.machine.sh(prepare).unwrap();
+        for (config, auth) in [(BY_PASSWORD, password()), (BY_QUESTIONS, ground.key())] {
+            ground.configure(config);
+            let error = ground.connect("bob", auth).await.unwrap_err();
+            assert!(matches!(error.kind(), SshErrorKind::ConnectionLost { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("has expired or is locked") && text.contains("/run/nologin"), "{text}");
+            assert!(text.contains("tried password (") || text.contains("tried key "), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_password_at_sudo_or_su_is_an_error_that_shows_what_they_say() {
+    let Some(ground) = Ground::new() else { return };
+    if !ground.machine.path("/usr/bin/sudo").exists() {
+        autoexec_test_support::skip::skipped("sudo (apt-get install sudo)");
+        return;
+    }
+    ground.machine.write("/etc/sudoers.d/bob", "bob ALL=(eve) ALL\n").unwrap();
+    for (method, expired, login, says) in [
+        (Method::Su, "eve", "bob", "required to change your password"),
+        (Method::Su, "eve", "root", "required to change your password"),
+        (Method::Sudo, "bob", "bob", "password is expired"),
+    ] {
+        ground.machine.sh(&format!("chage -d 0 {expired}")).unwrap();
+        let before = ground.shadow();
+        let begun = Instant::now();
+        let mut connection = ground.connect(login, ground.key()).await.unwrap();
+        let mut command = shell("echo ran");
+        let password = if method == Method::Su { OTHERS } else { PASSWORD };
+        command.account = Some(Account {
+            user: "eve".to_owned(),
+            method,
+            password: Some(Secret::new(password.to_owned())),
+        });
+        let sink = Collected::new();
+        let end = connection.run(command, sink.clone(), &StopToken::never(), |_| {}).await;
+        let said = sink.text();
+        match end {
+            Err(error) => {
+                assert!(matches!(error.kind(), SshErrorKind::NotBecome { .. }), "{error}");
+                assert!(said.contains(says) && !said.contains("ran") && !said.contains(PASSWORD), "{said}");
+            }
+            // Root needs no password for another user, and not all versions of su look at its age then.
+            Ok(end) => assert_eq!((login, end.exit), ("root", Some(Exit::Code(0))), "{said}"),
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert_eq!(ground.shadow(), before, "{method:?} as {login}: no password has changed");
+        ground.machine.sh(&format!("chage -d 10000 {expired}; chage -M 99999 {expired}")).unwrap();
+    }
+}
