@@ -55,6 +55,30 @@ fn directories(log: &str) -> Vec<&str> {
 }
 
 #[test]
+fn output_of_any_encoding_is_whole_however_the_target_cuts_it() {
+    let sshd = sshd();
+    let job = job(vec![op("basic/say", "target", 1)], &[target(&sshd, 71, sshd.password())]);
+    set_identity(&job, &sshd);
+    // The pauses put the bytes of a character into packets of their own: UTF-8, GBK, what is neither.
+    let script = r#"
+        slow() { for byte; do printf "$byte"; sleep 0.3; done; }
+        slow 'utf \344' '\270' '\255 end\n'
+        slow 'gbk \326' '\320' '\316\304 end\n'
+        slow 'neither caf\351' ' end\n'
+        slow '\036' 'mark \360\237' '\230\200\n'
+        i=0; while [ $i -lt 3000 ]; do printf 'many \344\270\255\346\226\207\n'; i=$((i+1)); done
+    "#;
+    job.home.write_remote_plugin("basic", "say", script).unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", &key(71));
+    for line in ["utf 中 end", "gbk 中文 end", "neither caf\u{fffd} end"] {
+        assert!(log.lines().any(|seen| seen.ends_with(&format!(" {line}"))), "{line}: {log}");
+    }
+    assert!(log.contains("mark 😀\n"), "{log}");
+    assert_eq!(log.lines().filter(|line| line.ends_with(" many 中文")).count(), 3000);
+}
+
+#[test]
 fn three_nodes_and_three_operations_are_three_logins() {
     let sshd = sshd();
     let nodes = [71, 72, 73].map(|id| target(&sshd, id, sshd.password()));

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use encoding_rs::GB18030;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -407,9 +408,22 @@ fn said(output: &str) -> String {
 /// The end of a peer's message as a text fit for one error line: bounded, control characters replaced.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     const LIMIT: usize = 500;
-    let tail = bytes.get(bytes.len().saturating_sub(LIMIT)..).unwrap_or(bytes);
-    let text = String::from_utf8_lossy(tail);
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text = text_of(bytes);
+    let begin = text.len().saturating_sub(LIMIT);
+    let begin = (begin..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let tail = text.get(begin..).unwrap_or_default();
+    tail.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// UTF-8, else GB18030, as for the output of operations (`spec/execution.md` §6.13). What was cut off in front may have left a
+/// part of a character.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    let cut = bytes.iter().take(3).take_while(|byte| (0x80..0xc0).contains(*byte)).count();
+    let utf_8 = bytes.get(cut..).and_then(|text| std::str::from_utf8(text).ok());
+    utf_8
+        .map(Cow::Borrowed)
+        .or_else(|| GB18030.decode_without_bom_handling_and_without_replacement(bytes))
+        .unwrap_or_else(|| String::from_utf8_lossy(bytes))
 }
 
 #[cfg(test)]
@@ -420,6 +434,17 @@ mod tests {
     fn excerpts_are_bounded_and_printable() {
         assert_eq!(excerpt(b"  a\x1b[31m\nb\n"), "a [31m b");
         assert_eq!(excerpt(&[b'x'; 4000]).len(), 500);
+        let text = "\u{78c1}\u{76d8}\u{5df2}\u{6ee1}";
+        assert_eq!(excerpt(&GB18030.encode(text).0), text);
+        for length in 0..4 {
+            let long = text.repeat(100) + &"x".repeat(length);
+            for bytes in [long.as_bytes(), &GB18030.encode(&long).0] {
+                let shown = excerpt(bytes);
+                assert!(long.ends_with(&shown) && shown.len() > 400, "{shown}");
+            }
+        }
+        assert_eq!(excerpt(text.as_bytes().get(1..).unwrap()), "\u{76d8}\u{5df2}\u{6ee1}");
+        assert_eq!(excerpt(b"\xe9t caf\xe9"), "\u{fffd}t caf\u{fffd}");
     }
 
     #[test]
