@@ -14,3 +14,4 @@ pub mod snmpd;
 pub mod sshd;
 pub mod sudoers;
 mod tls;
+pub mod wire;

@@ -110,6 +110,11 @@ impl Scratch {
         self.port
     }
 
+    /// Process 1 of it, by its number here.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Private key of root.
     pub fn key_path(&self) -> PathBuf {
         self.dir.path().join("key")

@@ -39,6 +39,17 @@ impl Fault {
     /// What is wrong before libssh2 is asked.
     pub(super) fn of_ours(detail: &str) -> Self {
         Self { code: None, would_block: false, detail: detail.to_owned() }
+
+    /// What libssh2 says is where in its code it was, for any reason.
+    fn in_words(self) -> String {
+        let Self { code, detail, .. } = self;
+        match code {
+            Some(raw::LIBSSH2_ERROR_SOCKET_DISCONNECT) => format!("{detail} (the peer has closed it)"),
+            Some(raw::LIBSSH2_ERROR_SOCKET_RECV | raw::LIBSSH2_ERROR_SOCKET_SEND) => {
+                format!("{detail} (the peer has reset it, or answers no more)")
+            }
+            _ => detail,
+        }
     }
 
     /// True when the whole connection is unusable, not just one request refused.
@@ -79,7 +90,7 @@ impl Failure {
                 SshErrorKind::SessionRefused { detail: fault.detail }
             }
             Self::Fault(fault) if fault.ends_connection() => {
-                SshErrorKind::ConnectionLost { step, detail: fault.detail }
+                SshErrorKind::ConnectionLost { step, detail: fault.in_words() }
             }
             Self::Fault(fault) => SshErrorKind::Channel { step, detail: fault.detail },
         }

@@ -21,3 +21,4 @@ mod syncing;
 mod tagent;
 mod telling;
 mod tight;
+mod vanishing;
