@@ -19,6 +19,7 @@ use super::jump::{Gate, Porter};
 use super::link::{Link, Socket, local};
 use super::patience::{Cancel, Patience};
 use super::settings::SshSettings;
+use super::watch::Watch;
 use crate::stop::{StopLevel, StopToken};
 
 /// libssh2 and our own frames need far less; a thousand connections should not reserve gigabytes.
@@ -54,6 +55,11 @@ impl Worker {
 
     pub(super) fn forget_gzip(&self) {
         self.gzip.set(false);
+    }
+
+    /// Ends the connection if a call into libssh2 goes on after `until`.
+    pub(super) fn watch(&self, until: Instant) -> Watch {
+        Watch::new(&self.runtime, self.link.socket(), until)
     }
 
     /// A further connection to the same address and account, for a stop that cannot use this one.

@@ -39,6 +39,7 @@ impl Fault {
     /// What is wrong before libssh2 is asked.
     pub(super) fn of_ours(detail: &str) -> Self {
         Self { code: None, would_block: false, detail: detail.to_owned() }
+    }
 
     /// What libssh2 says is where in its code it was, for any reason.
     fn in_words(self) -> String {

@@ -82,7 +82,7 @@ impl Socket {
         }
     }
 
-    fn shutdown(&self) {
+    pub(super) fn shutdown(&self) {
         let both = std::net::Shutdown::Both;
         let _ = match self {
             Self::Tcp(socket) => socket.shutdown(both),
@@ -178,6 +178,11 @@ impl Link {
     /// The peer's address, where the connection is a direct one.
     pub(super) fn peer(&self) -> Option<std::net::SocketAddr> {
         self.socket.peer()
+    }
+
+    /// What the session speaks over.
+    pub(super) fn socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.socket)
     }
 
     /// True when nothing more can be done over this connection.

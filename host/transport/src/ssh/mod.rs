@@ -53,6 +53,7 @@ mod task;
 mod terminal;
 mod unpacking;
 mod upload;
+mod watch;
 mod wrapper;
 
 pub use crate::entry::{UploadEntry, UploadSource};

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use ssh2::{FileStat, OpenFlags, OpenType, Sftp};
 
 use super::connection::Worker;
 use super::error::{SshErrorKind, Step};
 use super::fault::{Failure, Fault};
-use super::link::Link;
+use super::link::CLOSE_LIMIT;
 use super::patience::{Cancel, Patience};
 use super::upload;
 use crate::entry::UploadEntry;
@@ -23,6 +24,7 @@ pub(super) fn open(worker: &Worker, cancel: &Cancel) -> Result<Option<Sftp>, Ssh
         Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
     let link = &worker.link;
     link.dismiss();
+    let _watch = worker.watch(patience.until());
     loop {
         let fault = match link.session().sftp().map_err(Fault::from) {
             Ok(sftp) => return Ok(Some(sftp)),
@@ -47,8 +49,7 @@ pub(super) fn upload(
 ) -> Result<(), SshErrorKind> {
     let mut patience =
         Patience::new(Step::Sftp, worker.settings.write_timeout, cancel, Some(StopLevel::Terminate));
-    let link = &worker.link;
-    let mut target = Target { link, sftp, root: Path::new(dir), made: HashSet::new() };
+    let mut target = Target { worker, sftp, root: Path::new(dir), made: HashSet::new() };
     let result = entries.iter().try_for_each(|entry| {
         patience.renew();
         target.put(entry, &mut patience)
@@ -58,13 +59,22 @@ pub(super) fn upload(
 }
 
 struct Target<'a> {
-    link: &'a Link,
+    worker: &'a Worker,
     sftp: Sftp,
     root: &'a Path,
     made: HashSet<PathBuf>,
 }
 
 impl Target<'_> {
+    fn drive<T, E: Into<Fault>>(
+        &self,
+        patience: &Patience<'_>,
+        step: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        let _watch = self.worker.watch(patience.until());
+        self.worker.link.drive(patience, None, step)
+    }
+
     fn put(&mut self, entry: &UploadEntry, patience: &mut Patience<'_>) -> Result<(), SshErrorKind> {
         let path = self.root.join(&entry.dest);
         let during = |failure: Failure| match failure.during(Step::Sftp) {
@@ -78,11 +88,13 @@ impl Target<'_> {
         let mode = i32::try_from(entry.mode & 0o7777).unwrap_or(0o600);
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let mut file = self
-            .link
-            .drive(patience, None, || self.sftp.open_mode(&path, flags, mode, OpenType::File))
+            .drive(patience, || self.sftp.open_mode(&path, flags, mode, OpenType::File))
             .map_err(during)?;
         let copied = self.copy(entry, content.reader, &mut file, patience);
-        let closed = self.link.drive(patience, None, || file.close());
+        let closed = self.drive(patience, || file.close());
+        // An open one is closed by its end.
+        let watch = self.worker.watch(Instant::now() + CLOSE_LIMIT);
+        drop((file, watch));
         copied?;
         closed.map_err(during)?;
         // The server applied its umask when it made the file.
@@ -94,7 +106,7 @@ impl Target<'_> {
             atime: None,
             mtime: None,
         };
-        self.link.drive(patience, None, || self.sftp.setstat(&path, stat())).map_err(during)
+        self.drive(patience, || self.sftp.setstat(&path, stat())).map_err(during)
     }
 
     /// A directory that cannot be made shows itself when the file in it cannot: it may just be there already.
@@ -105,7 +117,7 @@ impl Target<'_> {
         for parent in parents {
             if self.made.insert(parent.to_owned()) {
                 let path = self.root.join(parent);
-                let _ = self.link.drive(patience, None, || self.sftp.mkdir(&path, 0o755));
+                let _ = self.drive(patience, || self.sftp.mkdir(&path, 0o755));
             }
         }
     }
@@ -127,15 +139,14 @@ impl Target<'_> {
                 return Ok(());
             }
             while !rest.is_empty() {
-                let sent =
-                    self.link.drive(patience, None, || to.write(rest)).map_err(|failure| {
-                        match failure.during(Step::Sftp) {
-                            SshErrorKind::Channel { step, detail } => {
-                                SshErrorKind::Channel { step, detail: format!("{}: {detail}", entry.dest) }
-                            }
-                            other => other,
+                let sent = self.drive(patience, || to.write(rest)).map_err(|failure| {
+                    match failure.during(Step::Sftp) {
+                        SshErrorKind::Channel { step, detail } => {
+                            SshErrorKind::Channel { step, detail: format!("{}: {detail}", entry.dest) }
                         }
-                    })?;
+                        other => other,
+                    }
+                })?;
                 rest = rest.get(sent..).unwrap_or_default();
                 patience.moved(sent);
             }
@@ -144,7 +155,8 @@ impl Target<'_> {
 
     /// The binding cannot repeat a shutdown that would block; the session's own limit bounds this one.
     fn end(mut self) {
-        let session = self.link.session();
+        let session = self.worker.link.session();
+        let _watch = self.worker.watch(Instant::now() + CLOSE_LIMIT);
         session.set_blocking(true);
         if let Err(error) = self.sftp.shutdown() {
             tracing::debug!(%error, "an SFTP session does not close");

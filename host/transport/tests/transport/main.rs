@@ -15,6 +15,7 @@ mod keeping;
 mod local;
 mod removing;
 mod running;
+mod sftp;
 mod staying;
 mod stopping;
 mod syncing;

@@ -79,6 +79,7 @@ impl Ground {
             command,
             wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 1_000_000 }),
             detached: detached.then(|| DetachedRun::new(&dir, "run1")),
+            removes_dir: false,
         };
         let sink = Collected::new();
         let end = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await;

@@ -85,7 +85,8 @@ async fn a_pulled_cable_is_noticed_in_time_and_a_detached_command_is_found_again
     dir.path().clone_into(&mut command.dir);
     let setup = Setup { dir: dir.clone(), make: true, entries: Vec::new(), inventory: None, kept: None };
     let run = DetachedRun::new(&dir, "run1");
-    let task = RemoteTask { setup: Some(setup), command, wanted: None, detached: Some(run) };
+    let task =
+        RemoteTask { setup: Some(setup), command, wanted: None, detached: Some(run), removes_dir: false };
     let goes_on = {
         let (task, sink) = (task.clone(), sink.clone());
         tokio::spawn(async move { first.run_task(task, sink, &never(), |_| {}).await.map(drop) })
@@ -112,7 +113,7 @@ async fn a_pulled_cable_is_noticed_in_time_and_a_detached_command_is_found_again
     assert_eq!(end.end.exit, Some(Exit::Code(5)));
     let text = sink.text();
     let lines = text.lines().count() - 1;
-    let whole: String = (0..lines).map(|number| format!("line {number}\n")).collect();
+    let whole = (0..lines).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
     assert_eq!(text, whole + "end\n", "nothing twice, nothing missing");
     assert!(lines > 50, "it went on meanwhile: {lines}");
     connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
