@@ -93,11 +93,15 @@ impl<'a> BenchJob<'a> {
         &self.nodes
     }
 
+    /// Three characters of an id make a directory.
+    fn id(&self, number: u32) -> String {
+        format!("{number:03}{}", self.name)
+    }
+
     /// Arguments of the next run, and its job directory.
     fn next(&self) -> (Vec<OsString>, PathBuf) {
         let number = self.runs.replace(self.runs.get() + 1);
-        // Three characters of an id make a directory.
-        let id = format!("{number:03}{}", self.name);
+        let id = self.id(number);
         let words = ["--jobid", &id, "--devmode", "--firstfire", "--nofirenext", "--paramsfile"];
         let mut arguments: Vec<OsString> = words.into_iter().map(Into::into).collect();
         arguments.extend([self.params.clone().into(), "--nodesfile".into(), self.nodes.clone().into()]);
@@ -129,13 +133,14 @@ impl<'a> BenchJob<'a> {
         text.trim().parse().with_context(|| format!("GNU time wrote `{}`", text.trim()))
     }
 
-    /// Starts it and does not wait.
-    pub(super) fn start(&self) -> Result<Child> {
+    /// Starts it and does not wait; the id of the run is its name in directories on targets.
+    pub(super) fn start(&self) -> Result<(Child, String)> {
+        let id = self.id(self.runs.get());
         let (arguments, _) = self.next();
         let mut command = Command::new(self.home.program());
         command.args(arguments).env("AUTOEXEC_HOME", self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.spawn().context("autoexec could not be started")
+        Ok((command.spawn().context("autoexec could not be started")?, id))
     }
 
     fn finish(&self, command: &mut Command, job_dir: &Path) -> Result<()> {

@@ -60,7 +60,7 @@ pub(super) fn measure(home: &StagedHome, sizes: &[u32]) -> Result<Tables> {
     home.write("conf/ssh.toml", &shaping, 0o600)?;
     let mut rows = Vec::new();
     for (what, start) in
-        [("autoexec", ours as fn(&Place<'_>) -> Result<Child>), ("an `ssh` for each target", clients)]
+        [("autoexec", ours as fn(&Place<'_>) -> Result<Running>), ("an `ssh` for each target", clients)]
     {
         let mut first = None;
         for nodes in sizes {
@@ -68,12 +68,12 @@ pub(super) fn measure(home: &StagedHome, sizes: &[u32]) -> Result<Tables> {
             step::say(format_args!("measuring: {nodes} idle targets, {what}"));
             let place = Place::new(home, &sshd, *nodes)?;
             let begin = Instant::now();
-            let mut child = Running(start(&place)?);
-            place.wait_for_all(&mut child.0, &attended)?;
+            let mut running = start(&place)?;
+            place.wait_for_all(&mut running.child, &attended)?;
             let connected = begin.elapsed();
-            let held = Held::by(pid_of(&child.0));
+            let held = Held::by(pid_of(&running.child));
             place.let_go()?;
-            let status = child.0.wait().context("waiting for its end")?;
+            let status = running.child.wait().context("waiting for its end")?;
             ensure!(status.success(), "{what} with {nodes} targets ended with {status}");
             let (less, kib) = *first.get_or_insert((*nodes, held.kib));
             let added = held.kib.saturating_sub(kib) as f64;
@@ -137,7 +137,7 @@ impl<'a> Place<'a> {
     }
 }
 
-fn ours(place: &Place<'_>) -> Result<Child> {
+fn ours(place: &Place<'_>) -> Result<Running> {
     let nodes = Nodes {
         count: place.nodes,
         width: place.nodes,
@@ -146,10 +146,12 @@ fn ours(place: &Place<'_>) -> Result<Child> {
     };
     let operation = json!({"opId": "bench/idle_1", "opName": "bench/idle", "opType": "target", "isScript": 1,
         "scriptContent": place.script(), "interpreter": "sh", "opt": {}, "desc": {}, "output": {}});
-    BenchJob::new(place.home, &format!("idle{}", place.nodes), &nodes, "target", &[operation])?.start()
+    let job = BenchJob::new(place.home, &format!("idle{}", place.nodes), &nodes, "target", &[operation])?;
+    let (child, id) = job.start()?;
+    Ok(Running { child, directories: Some((format!("autoexec-{id}-"), place.sshd.uid())) })
 }
 
-fn clients(place: &Place<'_>) -> Result<Child> {
+fn clients(place: &Place<'_>) -> Result<Running> {
     let client = format!(
         "#!/bin/sh\nexec ssh -F /dev/null -i {} -p {} -o BatchMode=yes -o StrictHostKeyChecking=no \
          -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR {}@127.0.0.1 '{}'\n",
@@ -160,7 +162,8 @@ fn clients(place: &Place<'_>) -> Result<Child> {
     );
     let client = place.home.write("idle.sh", &client, 0o700)?;
     let all = format!("seq {0} | xargs -P{0} -n1 {1}", place.nodes, client.display());
-    quiet(Command::new("sh").args(["-c", &all])).spawn().context("starting the clients")
+    let child = quiet(Command::new("sh").args(["-c", &all])).spawn().context("starting the clients")?;
+    Ok(Running { child, directories: None })
 }
 
 fn quiet(command: &mut Command) -> &mut Command {
@@ -171,16 +174,35 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// Ends what still runs when something goes wrong.
-struct Running(Child);
+/// Ends what still runs when something goes wrong, and removes what it cannot remove any more.
+struct Running {
+    child: Child,
+    /// How the directories of its job begin in the targets' /tmp, and whose they are.
+    directories: Option<(String, u32)>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !matches!(self.0.try_wait(), Ok(Some(_))) {
-            for pid in process::tree(pid_of(&self.0)) {
-                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-            }
-            let _ = self.0.wait();
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        for pid in process::tree(pid_of(&self.child)) {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        let _ = self.child.wait();
+        if let Some((prefix, owner)) = &self.directories {
+            remove_directories(Path::new("/tmp"), prefix, *owner);
+        }
+    }
+}
+
+/// Removes the directories of that owner whose names begin so.
+fn remove_directories(place: &Path, prefix: &str, owner: u32) {
+    use std::os::unix::fs::MetadataExt as _;
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_theirs = entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == owner);
+        if is_theirs && entry.file_name().to_string_lossy().starts_with(prefix) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -238,6 +260,22 @@ mod tests {
     fn what_this_process_holds_is_seen() {
         let held = Held::by(Pid::this());
         assert!(held.processes >= 1 && held.threads >= 1 && held.kib > 100);
+    }
+
+    #[test]
+    fn only_the_directories_of_one_job_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["autoexec-000idle10-1-1.aa", "autoexec-000idle100-1-1.aa", "autoexec-001idle10-1-1.aa"] {
+            fs::create_dir_all(dir.path().join(name).join("below")).unwrap();
+        }
+        let own = nix::unistd::geteuid().as_raw();
+        remove_directories(dir.path(), "autoexec-000idle10-", own + 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "somebody else's");
+        remove_directories(dir.path(), "autoexec-000idle10-", own);
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["autoexec-000idle100-1-1.aa", "autoexec-001idle10-1-1.aa"]);
     }
 
     #[test]

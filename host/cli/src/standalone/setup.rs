@@ -55,9 +55,8 @@ impl Setup {
         if arguments.inventory.is_none() {
             refuse_node_phases(&plan)?;
         }
-        if config.autoexec.identities.is_empty() && !config.autoexec.ssh_agent {
-            require_logins(&plan, &inventory, &filter)?;
-        }
+        let site_has_keys = !config.autoexec.identities.is_empty() || config.autoexec.ssh_agent;
+        require_logins(&plan, &inventory, &filter, site_has_keys)?;
         let reported = if job.reported.is_empty() { of_last_phase(&params) } else { ids(&job.reported) };
         let Value::Object(value) = job.params else {
             return Err(CliError::bad_input(format!("{}: not an object", source.name())));
@@ -169,7 +168,12 @@ fn refuse_node_phases(plan: &JobPlan) -> Result<(), CliError> {
 }
 
 /// A node that nobody could log in to fails before anything is done on the others.
-fn require_logins(plan: &JobPlan, inventory: &Inventory, filter: &Filter) -> Result<(), CliError> {
+fn require_logins(
+    plan: &JobPlan,
+    inventory: &Inventory,
+    filter: &Filter,
+    site_has_keys: bool,
+) -> Result<(), CliError> {
     let Some(phase) = phase_with_logins(plan) else { return Ok(()) };
     let mut selected =
         inventory.nodes.iter().map(|node| &node.node).filter(|node| filter.takes_node(node.resource));
@@ -182,7 +186,7 @@ fn require_logins(plan: &JobPlan, inventory: &Inventory, filter: &Filter) -> Res
         ))
         .hint("give the node the agent's credential as its `password`"));
     }
-    if !inventory.keys.is_empty() {
+    if site_has_keys || !inventory.keys.is_empty() {
         return Ok(());
     }
     let locked = |node: &&autoexec_model::Node| node.protocol == Protocol::Ssh && !node.has_password();
@@ -271,6 +275,29 @@ mod tests {
             "",
             "the selected node has a password"
         );
+    }
+
+    #[test]
+    fn keys_are_no_login_to_an_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("conf")).unwrap();
+        let look = |config: &str, nodes: &str| {
+            std::fs::write(dir.path().join("conf/config.ini"), format!("[autoexec]\n{config}")).unwrap();
+            read(dir.path(), TARGET, |_| std::fs::write(dir.path().join("hosts.yaml"), nodes).unwrap())
+                .err()
+                .unwrap_or_default()
+        };
+        let (ssh, agent) =
+            ("nodes: [{host: h1, name: a}]\n", "nodes: [{host: h2, name: b, protocol: tagent}]\n");
+        for config in ["ssh.identity = /keys/site\n", "ssh.agent = 1\n"] {
+            assert_eq!(look(config, ssh), "", "{config}");
+            let error = look(config, agent);
+            assert!(
+                error.contains("node b (h2) through its agent, and the node has no password"),
+                "{config}: {error}"
+            );
+        }
+        assert!(look("", ssh).contains("node a (h1), which has no password"));
     }
 
     #[test]

@@ -204,7 +204,7 @@ async fn an_upload_goes_on_when_the_process_that_sent_it_has_ended() {
     };
     let mut sent = ground.proxy.sent();
     let deadline = Instant::now() + DEADLINE;
-    while sent < 4 * MIB {
+    while sent < 8 * MIB {
         assert!(Instant::now() < deadline, "{sent} bytes were sent");
         tokio::time::sleep(Duration::from_millis(1)).await;
         sent += ground.proxy.sent();
