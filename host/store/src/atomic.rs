@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 
 use crate::error::io_error;
@@ -56,6 +57,17 @@ impl Staged {
         self.rename()
     }
 
+    /// As [`commit`](Self::commit), for what is only there to be looked at. A file system that writes out at once what replaces a file
+    /// by a rename (ext4) does not do so here, which is most of the cost; after a power loss the file may be empty.
+    pub fn commit_unsynced(self) -> Result<(), StoreError> {
+        match renameat_with(CWD, &self.temporary, CWD, &self.target, RenameFlags::EXCHANGE) {
+            // What was there before has the temporary name now, and vanishes with it.
+            Ok(()) => Ok(()),
+            // There is none yet, or the file system cannot exchange names.
+            Err(_) => self.rename(),
+        }
+    }
+
     /// As [`commit`](Self::commit), and content and name survive a power loss.
     pub fn commit_synced(self) -> Result<(), StoreError> {
         let directory = parent(&self.target).to_owned();
@@ -95,6 +107,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     staged_with(path, bytes, mode)?.commit()
 }
 
+/// As [`write()`], for what is only there to be looked at, see [`Staged::commit_unsynced`].
+pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    staged_with(path, bytes, mode)?.commit_unsynced()
+}
+
 /// As [`write()`], and returns only when the file would survive a power loss.
 pub fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     staged_with(path, bytes, mode)?.commit_synced()
@@ -107,9 +124,17 @@ pub fn write_json<T: Serialize + ?Sized>(
     style: Style,
     mode: u32,
 ) -> Result<(), StoreError> {
-    let bytes = json::to_bytes(value, style)
-        .map_err(|error| StoreError::Encode { path: path.to_owned(), reason: error.to_string() })?;
-    write(path, &bytes, mode)
+    write(path, &encoded(path, value, style)?, mode)
+}
+
+/// `value` as the JSON that `path` is to hold.
+pub(crate) fn encoded<T: Serialize + ?Sized>(
+    path: &Path,
+    value: &T,
+    style: Style,
+) -> Result<Vec<u8>, StoreError> {
+    json::to_bytes(value, style)
+        .map_err(|error| StoreError::Encode { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Removes what killed processes left in `directory` and below it under temporary names. Returns how many entries.
@@ -185,6 +210,8 @@ mod tests {
         write(&path, b"old and longer", PRIVATE).unwrap();
         write_synced(&path, b"new", PRIVATE).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        write_unsynced(&path, b"to look at", PRIVATE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"to look at");
         assert_eq!(names(dir.path()).len(), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }

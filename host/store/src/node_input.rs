@@ -35,7 +35,7 @@ impl NodeInput {
         let _lock = JobLock::acquire_within(job, LockScope::Output(node), UPDATE_LIMIT)?;
         let mut input = Self::load(&path)?.found().unwrap_or_default();
         input.operations.insert(operation.as_str().to_owned(), shown);
-        atomic::write_json(&path, &input, Style::Indented, PRIVATE)
+        atomic::write_unsynced(&path, &atomic::encoded(&path, &input, Style::Indented)?, PRIVATE)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One call of a tool, script or built-in, from its START line to its END line (`spec/execution.md` §6.7).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use autoexec_events::{Level, Refusal, StopReason};
@@ -53,7 +54,7 @@ impl Unit<'_> {
             return Flow::Continue;
         }
         let resolving = unless_stopped(self.stop_signal(), StopReason::Abort, self.resolve_call(call));
-        let inputs = match resolving.await {
+        let inputs = match self.saved_before_waiting(resolving).await {
             None => return self.conclude(operation, Done::NOTHING_LEFT, started),
             Some(Ok(inputs)) => inputs,
             Some(Err(problem)) => {
@@ -245,6 +246,7 @@ impl Unit<'_> {
         inputs: &Inputs,
         purpose: Purpose,
     ) -> OperationEnd {
+        self.save_changes();
         let environment = self.teller.shared.environment.snapshot();
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
         let sink = Arc::new(UnitSink { log: Arc::clone(&self.log), told });
@@ -359,7 +361,8 @@ impl Unit<'_> {
         }
         self.state.op_pid = None;
         self.state.warn_count = self.log.warnings();
-        self.save_state();
+        // Written with what comes next, or before something that may take time.
+        self.unsaved.store(true, Ordering::Relaxed);
         self.previous = Some(status);
         self.log.line(LogLine::OperationResult(operation, status));
         self.finish_operation(operation, status, false, started);

@@ -13,7 +13,11 @@ mod operations;
 mod outputs;
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use autoexec_events::{Level, NodeRef, OperationRef, StopReason};
@@ -245,6 +249,8 @@ struct Unit<'a> {
     runner: Option<Box<dyn UnitRunner>>,
     requests: mpsc::UnboundedReceiver<UnitRequest>,
     state: NodeState,
+    /// The state has changed since it was written.
+    unsaved: AtomicBool,
     variables: NodeVariables,
     /// Outputs of this node: operation id → object.
     outputs: Map<String, Value>,
@@ -305,6 +311,7 @@ impl<'a> Unit<'a> {
             log,
             runner: Some(runner),
             state: prior,
+            unsaved: AtomicBool::new(false),
             variables,
             previous: None,
             any_ignored: false,
@@ -338,7 +345,8 @@ impl<'a> Unit<'a> {
     /// (defect 50), and whoever stops harder does not wait for a target that no longer answers.
     async fn close_runner(&mut self) {
         let Some(mut runner) = self.runner.take() else { return };
-        let problem = match unless_stopped(self.stop_signal(), StopReason::Kill, runner.close()).await {
+        let closing = unless_stopped(self.stop_signal(), StopReason::Kill, runner.close());
+        let problem = match self.saved_before_waiting(closing).await {
             Some(Ok(())) => return,
             Some(Err(problem)) => problem,
             None => "Stopped before the target was cleaned up.".to_owned(),
@@ -377,11 +385,30 @@ impl<'a> Unit<'a> {
     /// A status that cannot be written is said once, in the log and on the console; the run goes on, since
     /// stopping a half-done change because of a full disk does not make it better.
     fn save_state(&self) {
+        self.unsaved.store(false, Ordering::Relaxed);
         let phase = &self.teller.phase.position.phase;
         if let Err(error) = self.teller.shared.records.save_state(phase, &self.identity, &self.state) {
             self.error(&format!("Can not record the status: {error}"));
             self.teller.message(Level::Error, format!("Can not record a status: {error}"));
         }
+    }
+
+    /// Writes what [`Self::unsaved`] says has changed.
+    fn save_changes(&self) {
+        if self.unsaved.load(Ordering::Relaxed) {
+            self.save_state();
+        }
+    }
+
+    /// Does something that may take time. The end of an operation is written together with the beginning of the next one, which most
+    /// often comes at once: each write makes a file. Where it does not, it is not waited for.
+    async fn saved_before_waiting<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+            return done;
+        }
+        self.save_changes();
+        work.await
     }
 
     fn error(&self, text: &str) {

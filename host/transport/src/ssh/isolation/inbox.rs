@@ -5,6 +5,9 @@ use crate::output::CHUNK;
 
 /// Memory that is kept for the next frame.
 const KEPT: usize = 256 * 1024;
+/// Memory for the first frames: most operations say little, and what is not needed for long is made and given back for
+/// each of them.
+const FIRST: usize = 4096;
 
 /// What has arrived and was not taken yet.
 #[derive(Debug, Default)]
@@ -26,8 +29,13 @@ impl Inbox {
             self.bytes.drain(..self.from);
             self.from = 0;
         }
-        if self.bytes.capacity() - self.bytes.len() < CHUNK / 2 {
-            self.bytes.reserve(CHUNK + HEADER);
+        let (least, more) = match self.bytes.capacity() {
+            0 => (FIRST, FIRST),
+            ..=FIRST => (FIRST / 2, CHUNK + HEADER),
+            _ => (CHUNK / 2, CHUNK + HEADER),
+        };
+        if self.bytes.capacity() - self.bytes.len() < least {
+            self.bytes.reserve(more);
         }
         &mut self.bytes
     }
