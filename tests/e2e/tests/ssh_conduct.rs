@@ -4,10 +4,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use autoexec_e2e::TestJob;
 use autoexec_e2e::build::{one_shot, op, params, phase, with_output};
 use autoexec_e2e::wait::{LONG, until};
+use autoexec_test_support::scratch::Scratch;
 use autoexec_test_support::skip::skipped;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_test_support::sudoers::Sudoers;
@@ -154,4 +156,62 @@ fn a_wrong_password_of_the_other_user_fails_the_node_and_stands_nowhere() {
     let log = job.node_log("T", KEY);
     assert!(log.contains("did not let us become root"), "{log}");
     assert!(!log.contains("wr0ng") && !log.contains(" ran\n") && !job.console().contains("wr0ng"), "{log}");
+}
+
+#[test]
+fn a_login_that_is_refused_is_not_repeated_until_the_account_is_locked() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    if sshd.password().is_empty() {
+        skipped("root for accounts with passwords");
+        return;
+    }
+    let job = job(&sshd, vec![op("basic/hold", "target", 1)]);
+    job.home.write("conf/ssh.toml", "[[hosts]]\nmatch = [\"127.*\"]\ndetached = true\n").unwrap();
+    let gate = job.home.path().join("gate");
+    job.home.write_remote_plugin("basic", "hold", &holding(&gate)).unwrap();
+    let running = job.start(&["--firstfire"]).unwrap();
+    until("the script", LONG, || job.node_log("T", KEY).contains(" begun\n").then_some(())).unwrap();
+    // The password is not valid any more when the connection has to be made anew.
+    let locked = Command::new("usermod").args(["--lock", sshd.user()]).status().unwrap();
+    assert!(locked.success());
+    sshd.kill_sessions();
+    let finished = running.wait().unwrap();
+    let unlocked = Command::new("usermod").args(["--unlock", sshd.user()]).status().unwrap();
+    let log = job.node_log("T", KEY);
+    assert!(unlocked.success());
+    assert_eq!(finished.code, Some(1), "{log}");
+    assert_eq!(sshd.log().matches("Failed password for ").count(), 2, "{log}\n{}", sshd.log());
+    for text in
+        ["Trying once more", "It is not tried again: accounts are locked for that", "may still be running"]
+    {
+        assert_eq!(log.matches(text).count(), 1, "{text}: {log}");
+    }
+    let directory = directory_of(&log);
+    std::fs::write(&gate, "").unwrap();
+    until("its end", LONG, || directory.join("detached1/exit").exists().then_some(())).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_script_that_cannot_be_started_for_noexec_says_so() {
+    if !nix::unistd::geteuid().is_root() {
+        skipped("root for a machine with a /tmp of its own");
+        return;
+    }
+    let machine = Scratch::start().unwrap();
+    machine.sh("mount -o remount,noexec /tmp").unwrap();
+    let node = json!({"resourceId": 71, "nodeName": "n71", "nodeType": "Linux", "host": "127.0.0.1", "protocol": "ssh",
+        "protocolPort": machine.port(), "username": "root", "runnerId": 1});
+    let mut operation = op("basic/plain", "target", 1);
+    operation["interpreter"] = json!("");
+    let job = TestJob::new(params([one_shot([phase("T", "target", [operation])])]), &[node]).unwrap();
+    let config = std::fs::read_to_string(job.home.path().join("conf/config.ini")).unwrap();
+    let identity = format!("ssh.identity = {}\n", machine.key_path().display());
+    job.home.write("conf/config.ini", config + &identity).unwrap();
+    job.home.write_remote_plugin("basic", "plain", "#!/bin/sh\necho ran\n").unwrap();
+    job.expect(1, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", KEY);
+    assert!(log.contains("ERROR: /tmp of the target is mounted noexec: "), "{log}");
+    assert!(log.contains("Permission denied") && !log.contains(" ran\n"), "{log}");
+    assert_eq!(machine.sh("ls /tmp").unwrap(), "", "nothing is left");
 }
