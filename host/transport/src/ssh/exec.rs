@@ -11,7 +11,7 @@ use super::error::{SshErrorKind, Step, excerpt};
 use super::fault::Failure;
 use super::hearing::{self, Heard, Staying, Tell};
 use super::isolation::plain;
-use super::link::{CLOSE_LIMIT, Link, Meanwhile, Piece, SHARED_NAP, serve};
+use super::link::{CLOSE_LIMIT, Link, Meanwhile, Piece, SHARED_NAP, Shell, serve};
 use super::marker::{Filter, Part, Report, Token};
 use super::patience::{Cancel, Patience};
 use super::resident::{self, Line};
@@ -59,6 +59,8 @@ pub(super) struct Conversation<'a> {
     pub(super) stderr: Vec<u8>,
     /// Bytes since they were last counted as progress.
     received: usize,
+    /// Definitions that the shell has.
+    known: String,
 }
 
 impl<'a> Conversation<'a> {
@@ -83,6 +85,7 @@ impl<'a> Conversation<'a> {
             closed: false,
             stderr: Vec::new(),
             received: 0,
+            known: String::new(),
         }
     }
 
@@ -98,11 +101,13 @@ impl<'a> Conversation<'a> {
     ) -> Result<Self, SshErrorKind> {
         let standby = link.standby();
         let reused = standby.is_some();
-        let channel = match standby {
-            Some(channel) => channel,
-            None => link.start(resident::command(), false, patience, meanwhile)?,
+        let Shell { channel, known } = if let Some(shell) = standby {
+            shell
+        } else {
+            let channel = link.start(resident::command(), false, patience, meanwhile)?;
+            Shell { channel, known: String::new() }
         };
-        let mut conversation = Self::on(channel, Some(Filter::new(token)), tell);
+        let mut conversation = Self { known, ..Self::on(channel, Some(Filter::new(token)), tell) };
         conversation.heard.staying = Staying::after(line.afterwards(), token, reused);
         Ok(conversation)
     }
@@ -222,6 +227,18 @@ impl<'a> Conversation<'a> {
         excerpt(&[noise, b" ", self.stderr.as_slice()].concat())
     }
 
+    /// Sends a line, see [`Self::send`].
+    pub(super) fn send_line(
+        &mut self,
+        link: &Link,
+        line: &Line,
+        patience: &mut Patience<'_>,
+    ) -> Result<(), SshErrorKind> {
+        let bytes = line.bytes(&self.known);
+        self.known = line.known_after(std::mem::take(&mut self.known));
+        self.send(link, &bytes, patience)
+    }
+
     /// Sends all of `bytes`, taking output meanwhile: a peer that waits for us to read would not read from us.
     pub(super) fn send(
         &mut self,
@@ -337,7 +354,7 @@ impl<'a> Conversation<'a> {
         let waited = self.heard.exit.map_or(Duration::ZERO, |(_, at)| at.elapsed());
         let settled = self.is_over() && self.take_rest(link, CLOSE_LIMIT.saturating_sub(waited)).is_ok();
         if settled && self.ended && !self.closed && !link.is_sending() {
-            return link.stand_by(self.channel);
+            return link.stand_by(Shell { channel: self.channel, known: self.known });
         }
         link.close(&mut self.channel, self.closed);
         // What was left behind holds the pipe of a shell that nobody waits for any more.

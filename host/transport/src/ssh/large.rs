@@ -112,7 +112,7 @@ fn attempt(
     let (copying, mut judging) = (silent(), silent());
     let mut conversation = Conversation::in_shell(link, &token, &text, &patience, None, hearing::nobody())?;
     let result = conversation
-        .send(link, text.bytes(), &mut patience)
+        .send_line(link, &text, &mut patience)
         .and_then(|()| {
             conversation.until(link, &copying, None, |conversation| {
                 matches!(conversation.heard.last, Some(Report::Have(_)))

@@ -108,7 +108,14 @@ pub(super) struct Link {
     keepalive_due: Cell<Instant>,
     broken: Cell<bool>,
     /// A shell that waits for a line.
-    standby: RefCell<Option<Channel>>,
+    standby: RefCell<Option<Shell>>,
+}
+
+/// A shell on the target that waits for a line.
+pub(super) struct Shell {
+    pub(super) channel: Channel,
+    /// Definitions that it has, see [`super::resident::Line::sharing`].
+    pub(super) known: String,
 }
 
 impl Link {
@@ -250,17 +257,17 @@ impl Link {
     }
 
     /// Keeps a shell that waits for another line.
-    pub(super) fn stand_by(&self, shell: Channel) {
+    pub(super) fn stand_by(&self, shell: Shell) {
         self.standby.replace(Some(shell));
     }
 
     /// The shell that was kept, unless it has ended since.
-    pub(super) fn standby(&self) -> Option<Channel> {
+    pub(super) fn standby(&self) -> Option<Shell> {
         let mut shell = self.standby.take()?;
-        if matches!(self.read(&shell, 0, &mut |_| {}), Ok(Piece::Blocked)) {
+        if matches!(self.read(&shell.channel, 0, &mut |_| {}), Ok(Piece::Blocked)) {
             return Some(shell);
         }
-        self.close(&mut shell, true);
+        self.close(&mut shell.channel, true);
         None
     }
 
@@ -278,7 +285,7 @@ impl Link {
     /// Gives up the shell that stands by.
     pub(super) fn dismiss(&self) {
         if let Some(mut shell) = self.standby.take() {
-            self.close(&mut shell, true);
+            self.close(&mut shell.channel, true);
         }
     }
 

@@ -367,7 +367,7 @@ impl<'a> Running<'a> {
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
         let link = &self.worker.link;
-        self.conversation.send(link, line.bytes(), patience)?;
+        self.conversation.send_line(link, line, patience)?;
         let outcome = Outcome::default();
         let sent = cargo.stream(link, &mut self.conversation, patience.at(Step::Send), &outcome);
         // The time so far was for sending.

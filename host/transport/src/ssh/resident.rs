@@ -100,6 +100,8 @@ pub(super) const NO_SIGNAL: i32 = 128;
 
 /// A line, with its end.
 pub(super) struct Line {
+    /// Definitions before it, which the shell keeps.
+    shared: String,
     text: String,
     afterwards: Afterwards,
 }
@@ -121,12 +123,23 @@ impl Line {
                 "ae_l=; ae_t={token}; ae_h=\"start 0 shell $$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; ae_h=; {over}"
             ),
         };
-        Self { text, afterwards }
+        Self { shared: String::new(), text, afterwards }
     }
 
-    /// What is sent.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.text.as_bytes()
+    /// With definitions that the lines of a shell mostly have in common: they are sent when they change.
+    pub(super) fn sharing(self, shared: String) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The definitions that the shell has after the line, if they had to be `known` before it.
+    pub(super) fn known_after(&self, known: String) -> String {
+        if self.shared.is_empty() { known } else { self.shared.clone() }
+    }
+
+    /// What is sent to a shell that has the definitions `known`.
+    pub(super) fn bytes(&self, known: &str) -> Vec<u8> {
+        let shared = if self.shared == known { "" } else { &self.shared };
+        [shared.as_bytes(), self.text.as_bytes()].concat()
     }
 
     pub(super) fn afterwards(&self) -> Afterwards {
@@ -143,8 +156,12 @@ mod tests {
     use crate::shell::shells_for_tests::{of, shells};
 
     fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> Vec<u8> {
+        line_after("", command, token, afterwards)
+    }
+
+    fn line_after(known: &str, command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> Vec<u8> {
         let wrapper = Wrapper { command: Some(command), ..Wrapper::default() };
-        Line::new(token, &wrapper.body(token), afterwards).bytes().to_vec()
+        Line::new(token, &wrapper.body(token), afterwards).sharing(wrapper.shared()).bytes(known)
     }
 
     const BOTH: [Afterwards; 2] = [Afterwards::StaysAlone, Afterwards::Ends];
@@ -241,9 +258,15 @@ mod tests {
         for shell in shells() {
             let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
             // What reads its input would take the next line; what goes on would write into its output.
+            let known = Wrapper { command: Some(&command("")), ..Wrapper::default() }.shared();
             let lines = [
                 line(&command("cat; echo one; exit 3"), &first, Afterwards::StaysAlone),
-                line(&command("echo two $A ${AUTOEXEC_T-none}; exit 4"), &second, Afterwards::StaysAlone),
+                line_after(
+                    &known,
+                    &command("echo two $A ${AUTOEXEC_T-none}; exit 4"),
+                    &second,
+                    Afterwards::StaysAlone,
+                ),
                 b"not a line of ours that is whole".to_vec(),
             ];
             let (reports, ..) = conversation(shell, &lines.concat(), &first);

@@ -69,7 +69,7 @@ fn attempt(
     let (served, tell) = (lent(&mut meanwhile), hearing::output(data));
     let mut conversation = Conversation::in_shell(link, &token, &line, patience, served, tell)?;
     let result = conversation
-        .send(link, line.bytes(), patience)
+        .send_line(link, &line, patience)
         .and_then(|()| conversation.end_input(link, patience))
         .and_then(|()| {
             let begins = patience.within(Step::Start, Some(BEGIN_LIMIT));

@@ -164,7 +164,7 @@ fn deliver(
     let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None, hearing::nobody())?;
     let outcome = Outcome::default();
     let sent = conversation
-        .send(link, line.bytes(), &mut patience)
+        .send_line(link, &line, &mut patience)
         .and_then(|()| cargo.stream(link, &mut conversation, patience.at(Step::Send), &outcome));
     // The time so far was for sending.
     patience.renew();
@@ -230,7 +230,7 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
     let mut conversation = Conversation::in_shell(link, &token, &line, &patience, None, hearing::nobody())?;
     let outcome = Outcome::default();
     let mut content = open(entry)?;
-    let mut sent = conversation.send(link, line.bytes(), &mut patience);
+    let mut sent = conversation.send_line(link, &line, &mut patience);
     if sent.is_ok() {
         let mut feed = Feed::new(link, &mut conversation, patience.at(Step::Send), &outcome);
         if let Err(source) = io::copy(&mut content.reader, &mut feed) {

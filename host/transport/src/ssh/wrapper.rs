@@ -88,7 +88,17 @@ impl Wrapper<'_> {
 
     /// The line.
     pub(super) fn line(&self, token: &Token) -> Line {
-        Line::new(token, &self.body(token), self.afterwards())
+        Line::new(token, &self.body(token), self.afterwards()).sharing(self.shared())
+    }
+
+    /// Sets the variables of a command in a session of its own, as a function `ae_v`: most operations of a node have the same.
+    pub(super) fn shared(&self) -> String {
+        match self.command {
+            Some(command) if self.detached.is_none() && command.account.is_none() => {
+                format!("ae_v() {{ {}:; }}; ", exports(command))
+            }
+            _ => String::new(),
+        }
     }
 
     /// What the line has the shell do.
@@ -286,9 +296,8 @@ fn run_attached(line: &mut String, root: &str, command: &RemoteCommand, token: &
     // Variables are set where the command is to start and nothing of ours is looked up any more.
     let _ = write!(
         line,
-        "ae_c {}; ae_x() {{ exec </dev/null 2>&1; {}{}; }}; ae_a; ",
+        "ae_c {}; ae_x() {{ exec </dev/null 2>&1; ae_v; {}; }}; ae_a; ",
         below(root, &command.dir),
-        exports(command),
         executing(&command.program_line)
     );
 }

@@ -31,7 +31,7 @@ impl Inbox {
         }
         let (least, more) = match self.bytes.capacity() {
             0 => (FIRST, FIRST),
-            ..=FIRST => (FIRST / 2, CHUNK + HEADER),
+            1..=FIRST => (FIRST / 2, CHUNK + HEADER),
             _ => (CHUNK / 2, CHUNK + HEADER),
         };
         if self.bytes.capacity() - self.bytes.len() < least {
