@@ -43,6 +43,7 @@ mod private_key;
 mod remote;
 mod resident;
 mod rules;
+mod running;
 mod script;
 mod settings;
 mod sftp;
