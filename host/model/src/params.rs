@@ -710,6 +710,24 @@ mod tests {
     }
 
     #[test]
+    fn the_last_operation_on_targets_is_found_in_blocks() {
+        let last = |operations: Value| {
+            let phase = json!({"phaseName": "p", "phaseType": "target", "operations": operations});
+            let job = parse(&json!({"runFlow": [{"groupNo": 0, "phases": [phase]}]})).unwrap();
+            job.groups[0].phases[0].last_on_targets().map(|operation| operation.id.as_str().to_owned())
+        };
+        let call = |id: &str, kind: &str| json!({"opId": id, "opName": "b/x", "opType": kind});
+        let block = json!({"opId": "L_2", "opName": "native/LOOP-Block", "opType": "native", "loopItems": "1,2",
+            "loopItemVar": "J", "operations": [call("y_3", "target"), call("y_4", "runner_target")]});
+        assert_eq!(last(json!([call("x_1", "target"), block, call("z_5", "runner")])).unwrap(), "y_3");
+        assert_eq!(
+            last(json!([call("x_1", "target"), call("x_6", "target"), call("z_5", "native")])).unwrap(),
+            "x_6"
+        );
+        assert_eq!(last(json!([call("z_5", "runner_target")])), None);
+    }
+
+    #[test]
     fn the_example_of_the_specification() {
         let job = parse(&json!({
             "jobId": 620_011_223_344_i64, "tenant": "demo", "execUser": "u-77", "roundCount": 2,

@@ -108,6 +108,28 @@ fn three_nodes_and_three_operations_are_three_logins() {
 }
 
 #[test]
+fn what_an_operation_leaves_is_there_for_the_others_and_goes_with_the_last() {
+    let sshd = sshd();
+    let say = |number| op("basic/say", "target", number);
+    let twice = json!({"opId": "native/LOOP-Block_4", "opName": "native/LOOP-Block", "opType": "native", "loopItems": "a,b",
+        "loopItemVar": "ITEM", "operations": [say(3)]});
+    for (operations, count) in [(vec![say(1), say(2)], 2), (vec![say(1), say(2), twice], 4)] {
+        let job = job(operations, &[target(&sshd, 71, sshd.password())]);
+        set_identity(&job, &sshd);
+        let script = "echo x >>count; echo \"number $(wc -l <count) of them\"\n";
+        job.home.write_remote_plugin("basic", "say", script).unwrap();
+        job.expect(0, &["--firstfire"]).unwrap();
+        let log = job.node_log("T", &key(71));
+        for number in 1..=count {
+            assert_eq!(log.matches(&format!("number {number} of them")).count(), 1, "{log}");
+        }
+        let directories = directories(&log);
+        assert_eq!(directories.len(), count, "{log}");
+        assert!(!directories.iter().any(|directory| Path::new(directory).exists()), "{log}");
+    }
+}
+
+#[test]
 fn a_wrong_password_fails_the_node_and_stands_nowhere() {
     let sshd = sshd();
     if sshd.password().is_empty() {
