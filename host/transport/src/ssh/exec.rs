@@ -59,6 +59,8 @@ pub(super) struct Conversation<'a> {
     pub(super) stderr: Vec<u8>,
     /// Bytes since they were last counted as progress.
     received: usize,
+    /// The shell had done another line before.
+    reused: bool,
     /// Definitions that the shell has.
     known: String,
 }
@@ -85,6 +87,7 @@ impl<'a> Conversation<'a> {
             closed: false,
             stderr: Vec::new(),
             received: 0,
+            reused: false,
             known: String::new(),
         }
     }
@@ -107,8 +110,8 @@ impl<'a> Conversation<'a> {
             let channel = link.start(resident::command(), false, patience, meanwhile)?;
             Shell { channel, known: String::new() }
         };
-        let mut conversation = Self { known, ..Self::on(channel, Some(Filter::new(token)), tell) };
-        conversation.heard.staying = Staying::after(line.afterwards(), token, reused);
+        let mut conversation = Self { reused, known, ..Self::on(channel, Some(Filter::new(token)), tell) };
+        conversation.heard.staying = Staying::after(line.afterwards(), token);
         Ok(conversation)
     }
 
@@ -193,7 +196,7 @@ impl<'a> Conversation<'a> {
 
     /// True when a shell that stood by had ended before it took the line: nothing of it was done.
     pub(super) fn was_stale(&self) -> bool {
-        self.closed && !self.started() && self.heard.staying.as_ref().is_some_and(|staying| staying.reused)
+        self.closed && !self.started() && self.reused
     }
 
     /// The same, after taking what is there to the end.

@@ -45,8 +45,6 @@ pub(super) struct WantedFile {
 
 /// A shell that goes on after its line.
 pub(super) struct Staying {
-    /// It had done another line before.
-    pub(super) reused: bool,
     /// Its process.
     pub(super) pid: Option<i32>,
     /// What ends the line on each stream.
@@ -60,17 +58,10 @@ pub(super) struct Staying {
 
 impl Staying {
     /// None for a shell that ends with its line.
-    pub(super) fn after(line: Afterwards, token: &Token, reused: bool) -> Option<Self> {
+    pub(super) fn after(line: Afterwards, token: &Token) -> Option<Self> {
         let mark = token.rendered("over", 0);
         let alone = line == Afterwards::StaysAlone;
-        (line != Afterwards::Ends).then_some(Self {
-            reused,
-            pid: None,
-            mark,
-            alone,
-            stdout: false,
-            stderr: false,
-        })
+        (line != Afterwards::Ends).then_some(Self { pid: None, mark, alone, stdout: false, stderr: false })
     }
 
     fn is_over(&self, exit: Option<i32>) -> bool {

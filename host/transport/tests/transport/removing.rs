@@ -1,10 +1,14 @@
 //! A directory that goes with the last command in it.
 
+use autoexec_test_support::proxy::Proxy;
 use autoexec_test_support::sshd::SshdOptions;
 use autoexec_transport::ssh::{RemoteDir, RemoteTask, Setup, TaskEnd, UploadEntry, Wanted};
 use autoexec_transport::{Exit, StopToken};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::harness::{Bed, Collected, shell};
+use crate::harness::{Bed, Collected, shell, until};
+use crate::staying::shell_of;
 
 fn task(dir: &RemoteDir, entries: &[UploadEntry], script: &str, removes_dir: bool) -> RemoteTask {
     let mut command = shell(script);
@@ -62,4 +66,40 @@ async fn it_stays_after_a_failure_and_where_it_cannot_be_removed() {
     let locked = "mkdir locked && : >locked/file && chmod 500 locked; exit 0";
     let (end, _, stays) = ended(&bed, &[], locked, true).await;
     assert_eq!((end.end.exit, end.removed, stays), (Some(Exit::Code(0)), false, true));
+}
+
+#[tokio::test]
+async fn a_shell_that_ends_while_the_last_line_is_on_its_way_is_replaced() {
+    let bed = Bed::new();
+    let proxy = Proxy::to(bed.server.port()).unwrap();
+    let mut connection = bed.connect_through(proxy.port()).await;
+    for removes_dir in [false, true] {
+        let shell = Pid::from_raw(shell_of(&mut connection).await);
+        let server = parent_of(shell);
+        // The end of the shell is not told before the line has been sent to it.
+        kill(server, Signal::SIGSTOP).unwrap();
+        kill(shell, Signal::SIGKILL).unwrap();
+        proxy.sent();
+        let dir = RemoteDir::new("autoexec-removing").unwrap();
+        let (task, sink, never) =
+            (task(&dir, &[], "echo done", removes_dir), Collected::new(), StopToken::never());
+        let running = connection.run_task(task, sink.clone(), &never, |_| {});
+        let telling = async {
+            until("the line is sent", || proxy.sent() > 0).await;
+            kill(server, Signal::SIGCONT).unwrap();
+        };
+        let (end, ()) = tokio::join!(running, telling);
+        let end = end.unwrap();
+        assert_eq!(
+            (end.end.exit, end.removed, sink.text().as_str()),
+            (Some(Exit::Code(0)), removes_dir, "done\n")
+        );
+        connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
+    }
+}
+
+fn parent_of(process: Pid) -> Pid {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let parent = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap();
+    Pid::from_raw(parent.parse().unwrap())
 }

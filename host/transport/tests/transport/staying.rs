@@ -24,7 +24,7 @@ fn sessions(bed: &Bed) -> usize {
 /// The shell that does the lines: the parent of the session's leader is a part of it.
 const WHO: &str = "ps -o ppid= -p $(ps -o ppid= -p $$)";
 
-async fn shell_of(connection: &mut SshConnection) -> i32 {
+pub(crate) async fn shell_of(connection: &mut SshConnection) -> i32 {
     run(connection, shell(WHO)).await.trim().parse().unwrap()
 }
 
