@@ -234,14 +234,13 @@ impl SshSessions {
             inventory: Some(session.inventory.clone()),
             kept: session.kept.as_ref().map(|kept| kept.dir().clone()),
         };
-        let removes_dir = command.account.is_none() && self.can_remove_with(session, call);
         let operation = call.operation.name.to_string();
         let detached =
             self.shared.settings.conduct.is_detached(&operation, &self.unit.node.host).then(|| {
                 session.detached += 1;
                 DetachedRun::new(&session.root, &format!("detached{}", session.detached))
             });
-        let removes_dir = removes_dir && detached.is_none();
+        let removes_dir = detached.is_none() && self.can_remove_with(session, call);
         let mut task = RemoteTask { setup: Some(setup), command, wanted, detached, removes_dir };
         sink.info(Level::Info, "Begin to upload remote operation...");
         let output: Arc<dyn OutputSink> = Arc::new(ProcessOutput(Arc::clone(sink)));

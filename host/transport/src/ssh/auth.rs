@@ -45,7 +45,7 @@ pub(super) fn log_in(
     }
     let offered = match offered.map_or_else(|| offers(link, user, patience), Ok) {
         Ok(offered) => offered,
-        Err(_) if link.is_broken() => return Err(turned_out(&attempt.tried.join(", "))),
+        Err(_) if link.is_broken() => return Err(turned_out(&attempt.tried)),
         // It is for the error's text alone.
         Err(_) => Vec::new(),
     };
@@ -60,7 +60,8 @@ fn offers(link: &Link, user: &str, patience: &Patience<'_>) -> Result<Vec<String
 }
 
 /// The server broke off: what it does as well when the account may not come in, whatever it shows.
-fn turned_out(tried: &str) -> SshErrorKind {
+fn turned_out(tried: &[String]) -> SshErrorKind {
+    let tried = tried.join(", ");
     let detail = format!(
         "tried {tried}. Servers also break off when they do not let an account in that has logged in rightly: look whether it \
          has expired or is locked, and whether the host is closed (/run/nologin)"
@@ -114,11 +115,12 @@ impl Attempt<'_> {
         match result {
             Ok(()) => self.tried.push(what),
             Err(Failure::Kind(kind)) => return Err(kind),
-            Err(Failure::Fault(fault)) if self.link.is_broken() => {
+            Err(Failure::Fault(fault)) => {
                 self.tried.push(format!("{what} ({})", fault.detail));
-                return Err(turned_out(&self.tried.join(", ")));
+                if self.link.is_broken() {
+                    return Err(turned_out(&self.tried));
+                }
             }
-            Err(Failure::Fault(fault)) => self.tried.push(format!("{what} ({})", fault.detail)),
         }
         Ok(())
     }

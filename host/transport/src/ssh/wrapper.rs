@@ -93,12 +93,13 @@ impl Wrapper<'_> {
 
     /// Sets the variables of a command in a session of its own, as a function `ae_v`: most operations of a node have the same.
     pub(super) fn shared(&self) -> String {
-        match self.command {
-            Some(command) if self.detached.is_none() && command.account.is_none() => {
-                format!("ae_v() {{ {}:; }}; ", exports(command))
-            }
-            _ => String::new(),
-        }
+        let define = |command| format!("ae_v() {{ {}:; }}; ", exports(command));
+        self.attached().map(define).unwrap_or_default()
+    }
+
+    /// The command, where it runs as the account that logs in, and only as long as we listen.
+    fn attached(&self) -> Option<&RemoteCommand> {
+        self.command.filter(|command| self.detached.is_none() && command.account.is_none())
     }
 
     /// What the line has the shell do.
@@ -124,19 +125,17 @@ impl Wrapper<'_> {
         } else {
             line.push_str("x=0; ");
         }
-        let removed = self.remove.then_some(self.root);
-        finish(&mut line, self.root, self.wanted, removed);
+        finish(&mut line, self.root, self.wanted, self.remove);
         line
     }
 
     /// True where the start may be told together with the group: a few small files are made before, at most.
     fn starts_at_once(&self) -> bool {
-        self.command.is_some_and(|command| command.account.is_none())
+        self.attached().is_some()
             && matches!(self.make, Making::Nothing | Making::New)
             && self.stream.is_none()
             && self.check.is_none()
             && self.bring.is_empty()
-            && self.detached.is_none()
     }
 
     fn prepare(&self, line: &mut String) {
@@ -367,17 +366,17 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
 
 /// Exit code, and the first wanted file that has something in it. Where the root is removed the exit code comes last, so that
 /// nobody takes the time of the removal for that of a descendant that holds the output open.
-fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, removed: Option<&str>) {
+fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, remove: bool) {
     let exit = "ae_r exit \"$x\"; ";
-    if removed.is_none() {
+    if !remove {
         line.push_str(exit);
     }
     if let Some(wanted) = wanted {
         let files: Vec<String> = wanted.files.iter().map(|file| below(root, file)).collect();
         let _ = write!(line, "ae_f {} {}; ", wanted.max_bytes, files.join(" "));
     }
-    if let Some(root) = removed {
-        let _ = write!(line, "ae_k {}; {exit}", word(root));
+    if remove {
+        let _ = write!(line, "ae_k {ROOT}; {exit}");
     }
 }
 
@@ -391,6 +390,6 @@ pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Want
         word(dir)
     );
     follow(&mut line, dir, offset);
-    finish(&mut line, "", wanted, None);
+    finish(&mut line, "", wanted, false);
     Line::new(token, &line, Afterwards::Ends)
 }

@@ -3,13 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use autoexec_test_support::scratch::Scratch;
-use autoexec_transport::ssh::{
-    Account, Method, SshAuth, SshConnection, SshConnector, SshError, SshErrorKind, SshSettings, SshTarget,
-};
+use autoexec_transport::ssh::{Account, Method, SshAuth, SshConnection, SshError, SshErrorKind};
 use autoexec_transport::{Exit, Secret, StopToken};
 
-use crate::harness::{Collected, DEADLINE, shell, worker};
+use crate::harness::{Apart, Collected, shell};
 
 const PASSWORD: &str = "old-Pass1-of-bob";
 const OTHERS: &str = "old-Pass1-of-eve";
@@ -18,57 +15,40 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A machine with two accounts.
 struct Ground {
-    machine: Scratch,
+    apart: Apart,
     config: String,
-    connector: SshConnector,
-    _dir: tempfile::TempDir,
 }
 
 impl Ground {
     /// None without root.
     fn new() -> Option<Self> {
-        if !crate::harness::root_or_skip("accounts of a machine of its own") {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let settings = SshSettings {
-            connect_timeout: DEADLINE,
-            write_timeout: DEADLINE,
-            worker: worker(&[]),
-            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
-        };
-        let machine = Scratch::start().unwrap();
+        let apart = Apart::start("accounts of a machine of its own")?;
+        let machine = &apart.machine;
         for (user, password) in [("bob", PASSWORD), ("eve", OTHERS)] {
             machine
                 .sh(&format!("useradd -m -s /bin/sh {user} && echo {user}:{password} | chpasswd"))
                 .unwrap();
         }
         let config = machine.read("/run/scratch/sshd_config").unwrap();
-        Some(Self { machine, config, connector: SshConnector::new(settings), _dir: dir })
+        Some(Self { apart, config })
     }
 
     /// The server's further options, in front of the others: it takes the first one that says something.
     fn configure(&self, lines: &str) {
-        self.machine.write("/run/scratch/sshd_config", format!("{lines}\n{}", self.config)).unwrap();
+        self.apart.machine.write("/run/scratch/sshd_config", format!("{lines}\n{}", self.config)).unwrap();
     }
 
     fn key(&self) -> SshAuth {
-        SshAuth::KeyFile { path: self.machine.key_path(), passphrase: None }
+        self.apart.key()
     }
 
     async fn connect(&self, user: &str, auth: SshAuth) -> Result<SshConnection, SshError> {
-        let target = SshTarget {
-            host: "127.0.0.1".to_owned(),
-            port: self.machine.port(),
-            user: user.to_owned(),
-            auth: vec![auth],
-        };
-        self.connector.connect(&target, &StopToken::never()).await
+        self.apart.connect(self.apart.address(), user, auth).await
     }
 
     /// What the machine knows of its passwords.
     fn shadow(&self) -> String {
-        self.machine.read("/etc/shadow").unwrap()
+        self.apart.machine.read("/etc/shadow").unwrap()
     }
 }
 
@@ -84,7 +64,7 @@ async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
     let Some(ground) = Ground::new() else { return };
     ground.configure(BY_QUESTIONS);
     ground.connect("bob", password()).await.unwrap();
-    ground.machine.sh("chage -d 0 bob").unwrap();
+    ground.apart.machine.sh("chage -d 0 bob").unwrap();
     let before = ground.shadow();
     // The questions are: password, current password, new password, new password again, and so on.
     let begun = Instant::now();
@@ -119,7 +99,7 @@ async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
 async fn a_host_that_lets_the_account_not_in_is_an_error_that_says_where_to_look() {
     let Some(ground) = Ground::new() else { return };
     for prepare in ["chage -E 0 bob", "chage -E -1 bob; echo closed >/run/nologin"] {
-        ground.machine.sh(prepare).unwrap();
+        ground.apart.machine.sh(prepare).unwrap();
         for (config, auth) in [(BY_PASSWORD, password()), (BY_QUESTIONS, ground.key())] {
             ground.configure(config);
             let error = ground.connect("bob", auth).await.unwrap_err();
@@ -134,17 +114,17 @@ async fn a_host_that_lets_the_account_not_in_is_an_error_that_says_where_to_look
 #[tokio::test]
 async fn an_expired_password_at_sudo_or_su_is_an_error_that_shows_what_they_say() {
     let Some(ground) = Ground::new() else { return };
-    if !ground.machine.path("/usr/bin/sudo").exists() {
+    if !ground.apart.machine.path("/usr/bin/sudo").exists() {
         autoexec_test_support::skip::skipped("sudo (apt-get install sudo)");
         return;
     }
-    ground.machine.write("/etc/sudoers.d/bob", "bob ALL=(eve) ALL\n").unwrap();
+    ground.apart.machine.write("/etc/sudoers.d/bob", "bob ALL=(eve) ALL\n").unwrap();
     for (method, expired, login, says) in [
         (Method::Su, "eve", "bob", "required to change your password"),
         (Method::Su, "eve", "root", "required to change your password"),
         (Method::Sudo, "bob", "bob", "password is expired"),
     ] {
-        ground.machine.sh(&format!("chage -d 0 {expired}")).unwrap();
+        ground.apart.machine.sh(&format!("chage -d 0 {expired}")).unwrap();
         let before = ground.shadow();
         let begun = Instant::now();
         let mut connection = ground.connect(login, ground.key()).await.unwrap();
@@ -168,6 +148,6 @@ async fn an_expired_password_at_sudo_or_su_is_an_error_that_shows_what_they_say(
         }
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         assert_eq!(ground.shadow(), before, "{method:?} as {login}: no password has changed");
-        ground.machine.sh(&format!("chage -d 10000 {expired}; chage -M 99999 {expired}")).unwrap();
+        ground.apart.machine.sh(&format!("chage -d 10000 {expired}; chage -M 99999 {expired}")).unwrap();
     }
 }

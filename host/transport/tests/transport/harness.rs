@@ -1,10 +1,12 @@
 //! What the tests share: a sink that can be waited on, a server with a connector, looks at processes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use autoexec_test_support::process::lives;
+use autoexec_test_support::scratch::Scratch;
 use autoexec_test_support::skip::skipped;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_transport::ssh::{
@@ -77,14 +79,8 @@ impl Bed {
 
     pub(crate) fn with(options: SshdOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = SshSettings {
-            connect_timeout: DEADLINE,
-            write_timeout: DEADLINE,
-            keepalive: Some(Duration::from_secs(2)),
-            max_connections: 100,
-            worker: worker(&[]),
-            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
-        };
+        let settings =
+            SshSettings { keepalive: Some(Duration::from_secs(2)), max_connections: 100, ..settings(&dir) };
         Self { server: Sshd::start(options).unwrap(), settings, dir }
     }
 
@@ -136,6 +132,60 @@ impl Bed {
             Ok(connection) => connection,
             Err(error) => panic!("{error}\n{}", self.server.log()),
         }
+    }
+}
+
+/// Settings that no busy machine exceeds.
+fn settings(dir: &tempfile::TempDir) -> SshSettings {
+    SshSettings {
+        connect_timeout: DEADLINE,
+        write_timeout: DEADLINE,
+        worker: worker(&[]),
+        ..SshSettings::new(dir.path().join("ssh/known_hosts"))
+    }
+}
+
+/// A machine of its own, and what a client needs for it.
+pub(crate) struct Apart {
+    pub(crate) machine: Scratch,
+    pub(crate) dir: tempfile::TempDir,
+    connector: SshConnector,
+}
+
+impl Apart {
+    /// None without root; `what` is then left out.
+    pub(crate) fn start(what: &str) -> Option<Self> {
+        Self::with(what, |settings| settings)
+    }
+
+    pub(crate) fn with(what: &str, change: impl FnOnce(SshSettings) -> SshSettings) -> Option<Self> {
+        if !root_or_skip(what) {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let connector = SshConnector::new(change(settings(&dir)));
+        Some(Self { machine: Scratch::start().unwrap(), dir, connector })
+    }
+
+    pub(crate) fn key(&self) -> SshAuth {
+        SshAuth::KeyFile { path: self.machine.key_path(), passphrase: None }
+    }
+
+    /// A connection to where its server listens.
+    pub(crate) async fn connect(
+        &self,
+        address: SocketAddr,
+        user: &str,
+        auth: SshAuth,
+    ) -> Result<SshConnection, SshError> {
+        let (host, port) = (address.ip().to_string(), address.port());
+        let target = SshTarget { host, port, user: user.to_owned(), auth: vec![auth] };
+        self.connector.connect(&target, &StopToken::never()).await
+    }
+
+    /// Where its server listens on this machine.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.machine.port()))
     }
 }
 

@@ -1,22 +1,19 @@
 //! A target whose /tmp is full, small, read-only or noexec: the error says so, nothing is left, nothing is taken for success.
 
 use autoexec_test_support::noise::noise;
-use autoexec_test_support::scratch::Scratch;
 use autoexec_transport::ssh::{
-    DetachedRun, Digests, Inventory, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection, SshConnector,
-    SshSettings, SshTarget, TaskEnd, UploadEntry, UploadSource, Wanted,
+    DetachedRun, Digests, Inventory, RemoteDir, RemoteTask, Setup, SshConnection, TaskEnd, UploadEntry,
+    UploadSource, Wanted,
 };
 use autoexec_transport::{Exit, StopToken};
 
-use crate::harness::{Collected, DEADLINE, shell, worker};
+use crate::harness::{Apart, Collected, shell};
 
 const RUN: &str = "exec ./run";
 
 /// A machine with a /tmp of its own.
 struct Ground {
-    machine: Scratch,
-    connector: SshConnector,
-    dir: tempfile::TempDir,
+    apart: Apart,
 }
 
 /// What came of an operation.
@@ -34,35 +31,19 @@ impl Outcome {
 impl Ground {
     /// None without root.
     fn new() -> Option<Self> {
-        if !crate::harness::root_or_skip("a machine with a /tmp of its own") {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let settings = SshSettings {
-            connect_timeout: DEADLINE,
-            write_timeout: DEADLINE,
-            worker: worker(&[]),
-            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
-        };
-        Some(Self { machine: Scratch::start().unwrap(), connector: SshConnector::new(settings), dir })
+        Apart::start("a machine with a /tmp of its own").map(|apart| Self { apart })
     }
 
     fn remount(&self, options: &str) {
-        self.machine.sh(&format!("mount -o remount,{options} /tmp")).unwrap();
+        self.apart.machine.sh(&format!("mount -o remount,{options} /tmp")).unwrap();
     }
 
     async fn connect(&self) -> SshConnection {
-        let target = SshTarget {
-            host: "127.0.0.1".to_owned(),
-            port: self.machine.port(),
-            user: "root".to_owned(),
-            auth: vec![SshAuth::KeyFile { path: self.machine.key_path(), passphrase: None }],
-        };
-        self.connector.connect(&target, &StopToken::never()).await.unwrap()
+        self.apart.connect(self.apart.address(), "root", self.apart.key()).await.unwrap()
     }
 
     fn file(&self, name: &str, length: usize) -> UploadEntry {
-        let path = self.dir.path().join(name);
+        let path = self.apart.dir.path().join(name);
         std::fs::write(&path, noise(length, 1)).unwrap();
         UploadEntry { source: UploadSource::File(path), dest: format!("lib/{name}"), mode: 0o600 }
     }
@@ -84,7 +65,7 @@ impl Ground {
         let sink = Collected::new();
         let end = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await;
         connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
-        let left = self.machine.sh("ls -A /tmp").unwrap();
+        let left = self.apart.machine.sh("ls -A /tmp").unwrap();
         assert!(!left.contains("autoexec"), "{left}");
         let end = end.map_err(|error| {
             let text = error.to_string();
@@ -126,7 +107,7 @@ async fn a_full_tmp_is_named_whatever_does_not_fit() {
     let error = end.error();
     assert!(error.contains("may be cut off") && error.contains(full), "{error}");
 
-    ground.machine.try_sh("head -c 300000 /dev/zero >/tmp/fill").unwrap();
+    ground.apart.machine.try_sh("head -c 300000 /dev/zero >/tmp/fill").unwrap();
     for detached in [false, true] {
         let end = ground.run(script(), RUN, detached).await;
         assert_eq!(end.said, "");
@@ -141,7 +122,7 @@ async fn a_full_tmp_is_named_whatever_does_not_fit() {
     let error = connection.upload_tree(vec![entry], "/tmp", &StopToken::never()).await.unwrap_err();
     assert!(error.to_string().contains(full), "{error}");
     // The connection has done nothing wrong.
-    ground.machine.sh("rm /tmp/fill").unwrap();
+    ground.apart.machine.sh("rm /tmp/fill").unwrap();
     let dir = connection.make_private_dir("autoexec-tight", &StopToken::never()).await.unwrap();
     connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
 }
@@ -149,14 +130,14 @@ async fn a_full_tmp_is_named_whatever_does_not_fit() {
 #[tokio::test]
 async fn a_tmp_without_inodes_or_that_is_read_only_is_named() {
     let Some(ground) = Ground::new() else { return };
-    ground.machine.sh("for i in 1 2 3 4; do : >/tmp/fill$i; done").unwrap();
+    ground.apart.machine.sh("for i in 1 2 3 4; do : >/tmp/fill$i; done").unwrap();
     ground.remount("nr_inodes=8");
     let full = "of 8 inodes are free): make room there";
     let error = ground.run(vec![ground.file("a", 20_000)], "echo ran", false).await.error();
     assert!(error.contains(full), "{error}");
     let error = ground.run(vec![], "echo ran", true).await.error();
     assert!(error.contains(full), "{error}");
-    ground.machine.sh("rm /tmp/fill*").unwrap();
+    ground.apart.machine.sh("rm /tmp/fill*").unwrap();
     ground.remount("nr_inodes=0,ro");
     let read_only = "/tmp of the target is mounted read-only: mount it for writing";
     for detached in [false, true] {

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use autoexec_test_support::scratch::Scratch;
 use autoexec_test_support::wire::Wire;
 use autoexec_transport::ssh::{
-    DetachedRun, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection, SshConnector, SshErrorKind,
-    SshSettings, SshTarget,
+    DetachedRun, RemoteDir, RemoteTask, Setup, SshConnection, SshErrorKind, SshSettings,
 };
 use autoexec_transport::{Exit, StopToken};
 
-use crate::harness::{Collected, DEADLINE, shell, worker};
+use crate::harness::{Apart, Collected, shell};
 
 /// Three intervals, or ten seconds (`docs/ssh.md`), after the first message that is not acknowledged.
 const KEEPALIVE: Duration = Duration::from_secs(2);
@@ -20,43 +18,21 @@ const LATE: Duration = Duration::from_secs(15);
 
 struct Ground {
     wire: Wire,
-    machine: Scratch,
-    connector: SshConnector,
-    _dir: tempfile::TempDir,
+    apart: Apart,
 }
 
 impl Ground {
     /// None without root.
     fn new() -> Option<Self> {
-        if !crate::harness::root_or_skip("a network of its own") {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let settings = SshSettings {
-            connect_timeout: DEADLINE,
-            write_timeout: DEADLINE,
+        let apart = Apart::with("a network of its own", |settings| SshSettings {
             keepalive: Some(KEEPALIVE),
-            worker: worker(&[]),
-            ..SshSettings::new(dir.path().join("ssh/known_hosts"))
-        };
-        let machine = Scratch::start().unwrap();
-        Some(Self {
-            wire: Wire::to(&machine).unwrap(),
-            machine,
-            connector: SshConnector::new(settings),
-            _dir: dir,
-        })
+            ..settings
+        })?;
+        Some(Self { wire: Wire::to(&apart.machine).unwrap(), apart })
     }
 
     async fn connect(&self) -> SshConnection {
-        let address = self.wire.address();
-        let target = SshTarget {
-            host: address.ip().to_string(),
-            port: address.port(),
-            user: "root".to_owned(),
-            auth: vec![SshAuth::KeyFile { path: self.machine.key_path(), passphrase: None }],
-        };
-        self.connector.connect(&target, &StopToken::never()).await.unwrap()
+        self.apart.connect(self.wire.address(), "root", self.apart.key()).await.unwrap()
     }
 }
 
@@ -95,7 +71,7 @@ async fn a_pulled_cable_is_noticed_in_time_and_a_detached_command_is_found_again
     seen.line("line 3").await;
     sink.line("line 3").await;
 
-    ground.wire.pull(&ground.machine).unwrap();
+    ground.wire.pull(&ground.apart.machine).unwrap();
     let begun = Instant::now();
     let ends = [waits.await.unwrap().map(drop), talks.await.unwrap().map(drop), goes_on.await.unwrap()];
     let took = begun.elapsed();
@@ -106,8 +82,8 @@ async fn a_pulled_cable_is_noticed_in_time_and_a_detached_command_is_found_again
     }
     assert!(took < LIMIT + 2 * KEEPALIVE + LATE, "{took:?}");
 
-    ground.wire.plug_in(&ground.machine).unwrap();
-    ground.machine.write(&format!("{dir}/go"), "").unwrap();
+    ground.wire.plug_in(&ground.apart.machine).unwrap();
+    ground.apart.machine.write(&format!("{dir}/go"), "").unwrap();
     let mut connection = ground.connect().await;
     let end = connection.attach(task, sink.clone(), &StopToken::never()).await.unwrap();
     assert_eq!(end.end.exit, Some(Exit::Code(5)));
