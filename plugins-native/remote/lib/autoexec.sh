@@ -415,10 +415,22 @@ change() {
     "$@"
 }
 
-# Copies a file to <file>.<time> beside it.
+# Copies a file to <file>.<time> beside it; to <file>.<time>.1 and so on where that is taken: an earlier backup is never
+# written over, however fast one change follows another. The name is claimed with noclobber, so two tools at the same
+# time do not get the same one.
 backup_file() {
-    autoexec_copy=$1.$(date +%Y%m%d-%H%M%S)
-    cp -p "$1" "$autoexec_copy" || return 1
+    autoexec_stamp=$1.$(date +%Y%m%d-%H%M%S)
+    autoexec_copy=$autoexec_stamp
+    autoexec_number=0
+    until (umask 077; set -C; : > "$autoexec_copy") 2>/dev/null; do
+        if [ ! -e "$autoexec_copy" ] && [ ! -L "$autoexec_copy" ]; then
+            error "Can not create $autoexec_copy."
+            return 1
+        fi
+        autoexec_number=$((autoexec_number + 1))
+        autoexec_copy=$autoexec_stamp.$autoexec_number
+    done
+    cp -p "$1" "$autoexec_copy" || { rm -f "$autoexec_copy"; return 1; }
     info "Backup: $1 -> $autoexec_copy"
 }
 

@@ -1,7 +1,7 @@
 //! The libraries for sh, Perl and Python: outputs, live data, and a question to a person by socket and pipe.
 
 use std::io::Write as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -137,4 +137,49 @@ fn a_perl_script_asks_a_person_and_saves() {
 #[test]
 fn a_python_script_asks_a_person_and_saves() {
     asks_and_saves("python3", PYTHON);
+}
+
+/// The clock stands still, so each backup would have the name of the one before.
+const BACKUPS: &str = r#"
+. "$LIB/autoexec.sh"
+date() { echo 20261126-150000; }
+cd "$1" || exit
+chmod 640 file
+for text in one two three; do
+    printf '%s' "$text" > new
+    put_file file new 1 || exit
+done
+ln -s elsewhere other.20261126-150000
+printf secret > other
+backup_file other || exit
+mkdir away
+printf x > away/file
+mv away gone
+backup_file away/file && exit 1
+exit 0
+"#;
+
+#[test]
+fn a_backup_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("file"), "zero").unwrap();
+    let ran = Command::new("sh")
+        .args(["-c", BACKUPS, "backups"])
+        .arg(folder.path())
+        .env("LIB", tools().join("lib"))
+        .output()
+        .unwrap();
+    let log = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{log}{}", String::from_utf8_lossy(&ran.stderr));
+    let stamp = "file.20261126-150000";
+    for (name, text) in [(stamp, "zero"), (&format!("{stamp}.1"), "one"), (&format!("{stamp}.2"), "two")] {
+        assert_eq!(std::fs::read_to_string(file(name)).unwrap(), text, "{name}: {log}");
+        assert_eq!(file(name).metadata().unwrap().permissions().mode() & 0o777, 0o640, "{name}");
+        assert!(log.contains(&format!("INFO: Backup: file -> {name}\n")), "{log}");
+    }
+    assert_eq!(std::fs::read_to_string(file("file")).unwrap(), "three");
+    assert!(!file("elsewhere").exists(), "a link is a name that is taken");
+    assert_eq!(std::fs::read_to_string(file("other.20261126-150000.1")).unwrap(), "secret");
+    assert!(log.contains("ERROR: Can not create away/file.20261126-150000.\n"), "{log}");
 }
