@@ -308,23 +308,24 @@ impl JobDir {
             self.op_outputs(node),
             self.root.join("input"),
             self.root.join("output"),
-            self.live_data_dir(phase, node),
         ]
         .iter()
         .try_for_each(|path| create_dirs(path))
     }
 
-    /// Creates the directories in which the files of one operation lie: its id may hold `/`.
-    pub fn prepare_operation(
+    /// Creates the directory in which the output file of one operation lies: its id may hold `/`.
+    pub fn prepare_operation(&self, node: &NodeKey, operation: &OpId) -> Result<(), StoreError> {
+        self.op_output(node, operation).parent().map_or(Ok(()), create_dirs)
+    }
+
+    /// Creates the directory for live data of an operation, which only what runs on this machine has (`spec/plugin-contract.md` §8.4).
+    pub fn prepare_live_data(
         &self,
         phase: &PhaseName,
         node: &NodeKey,
         operation: &OpId,
     ) -> Result<(), StoreError> {
-        [self.op_output(node, operation), self.live_data(phase, node, operation)]
-            .iter()
-            .filter_map(|path| path.parent())
-            .try_for_each(create_dirs)
+        self.live_data(phase, node, operation).parent().map_or(Ok(()), create_dirs)
     }
 
     /// Removes the marker that older versions left for a phase that waits for input.
@@ -409,11 +410,13 @@ mod tests {
                 scope.spawn(|| {
                     job.create().unwrap();
                     job.prepare_unit(&phase, &node).unwrap();
-                    job.prepare_operation(&phase, &node, &op).unwrap();
+                    job.prepare_operation(&node, &op).unwrap();
+                    job.prepare_live_data(&phase, &node, &op).unwrap();
                 });
             }
         });
         assert!(job.op_output(&node, &op).parent().unwrap().is_dir());
+        assert!(job.live_data(&phase, &node, &op).parent().unwrap().is_dir());
         assert!(job.node_history(&phase, &node).is_dir());
     }
 

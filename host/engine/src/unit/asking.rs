@@ -25,9 +25,7 @@ impl Unit<'_> {
         call: &Call,
         inputs: &Inputs,
     ) -> Option<Done> {
-        let job_dir = &self.teller.shared.settings.job_dir;
-        let phase = &self.teller.phase.position.phase;
-        if let Err(error) = job_dir.prepare_operation(phase, &self.teller.node.key, &operation.id) {
+        if let Err(error) = self.prepare_files(operation) {
             self.warn(&error.to_string());
             return Some(Done::Unknown);
         }
@@ -99,9 +97,7 @@ impl Unit<'_> {
 
     /// Asks the tool what it would change.
     pub(super) async fn check_tool(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> Done {
-        let job_dir = &self.teller.shared.settings.job_dir;
-        let phase = &self.teller.phase.position.phase;
-        if let Err(error) = job_dir.prepare_operation(phase, &self.teller.node.key, &operation.id) {
+        if let Err(error) = self.prepare_files(operation) {
             return Done::Failed(error.to_string());
         }
         self.prepare(operation);

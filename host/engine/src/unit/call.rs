@@ -10,10 +10,10 @@ use autoexec_model::native::NativeOp;
 use autoexec_model::value::{Inputs, MASK, ResolvedValue};
 use autoexec_model::{Call, NodeStatus, OpId, OpStatus, Operation, Place};
 use autoexec_plan::{OperationDecision, PriorOperation, Rerun, decide_operation};
-use autoexec_store::{NodeInput, fill_defaults, read_op_output};
+use autoexec_store::{NodeInput, StoreError, fill_defaults, read_op_output};
 use serde_json::{Map, Value};
 
-use super::{Flow, Unit, blocking, millis, native, operation_ref, unless_stopped};
+use super::{Flow, Teller, Unit, blocking, millis, native, operation_ref, unless_stopped};
 use crate::dispatcher::{UnitMessageKind, UnitRequest};
 use crate::ports::{LogLine, OperationCall, OperationEnd, OperationExit, OperationSink, ToolInfo, UnitLog};
 
@@ -210,10 +210,21 @@ impl Unit<'_> {
         self.teller.tell(UnitMessageKind::Prepared(operation_ref(operation)));
     }
 
+    /// Makes the directories that a tool finds for its files.
+    pub(super) fn prepare_files(&self, operation: &Operation) -> Result<(), StoreError> {
+        let Teller { shared, phase, node } = self.teller;
+        let job_dir = &shared.settings.job_dir;
+        job_dir.prepare_operation(&node.key, &operation.id)?;
+        match operation.place {
+            Place::Runner | Place::RunnerTarget => {
+                job_dir.prepare_live_data(&phase.position.phase, &node.key, &operation.id)
+            }
+            Place::Target | Place::Native => Ok(()),
+        }
+    }
+
     async fn run_tool(&mut self, operation: &Operation, call: &Call, inputs: &Inputs) -> Done {
-        let job_dir = &self.teller.shared.settings.job_dir;
-        let phase = &self.teller.phase.position.phase;
-        if let Err(error) = job_dir.prepare_operation(phase, &self.teller.node.key, &operation.id) {
+        if let Err(error) = self.prepare_files(operation) {
             return Done::Failed(error.to_string());
         }
         self.prepare(operation);
