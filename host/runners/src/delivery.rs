@@ -113,16 +113,13 @@ impl Delivery {
             self.entries.push(file_entry(&source, dest, 0o600));
         }
         if has_output(call) {
-            let mut dests = vec![self.in_directory(OUTPUT_FILE)];
+            let dest = self.in_directory(OUTPUT_FILE);
+            self.entries.push(UploadEntry { source: UploadSource::Bytes(Vec::new()), dest, mode: 0o600 });
             if !self.directory.is_empty() {
                 // An old library writes there (defect 83); what an operation before left must not be taken for this one's.
-                dests.push(OUTPUT_FILE.to_owned());
+                let dest = OUTPUT_FILE.to_owned();
+                self.entries.push(UploadEntry { source: UploadSource::Nothing, dest, mode: 0o600 });
             }
-            self.entries.extend(dests.into_iter().map(|dest| UploadEntry {
-                source: UploadSource::Bytes(Vec::new()),
-                dest,
-                mode: 0o600,
-            }));
         }
         Ok(())
     }

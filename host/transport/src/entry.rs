@@ -22,6 +22,8 @@ pub enum UploadSource {
     File(#[serde(with = "plain::path")] PathBuf),
     /// These bytes.
     Bytes(#[serde(with = "plain::bytes")] Vec<u8>),
+    /// No bytes: whatever a file of this name had in it is gone. Where that costs less there is none afterwards.
+    Nothing,
     /// A file of the process that asked for the upload, in the one that sends it: that can open nothing itself.
     #[serde(skip)]
     Lent(LentFile),
@@ -90,7 +92,7 @@ impl UploadEntry {
         match &self.source {
             UploadSource::File(path) => path.clone(),
             UploadSource::Lent(lent) => lent.path.clone(),
-            UploadSource::Bytes(_) => PathBuf::from(&self.dest),
+            UploadSource::Bytes(_) | UploadSource::Nothing => PathBuf::from(&self.dest),
         }
     }
 
@@ -98,6 +100,7 @@ impl UploadEntry {
     pub(crate) fn length(&self) -> io::Result<u64> {
         match &self.source {
             UploadSource::Bytes(bytes) => Ok(bytes.len() as u64),
+            UploadSource::Nothing => Ok(0),
             UploadSource::File(path) => std::fs::metadata(path).map(|found| found.len()),
             UploadSource::Lent(LentFile { fact: Some(fact), .. }) => Ok(fact.length),
             // Why nothing is known of it.
@@ -122,6 +125,7 @@ impl UploadEntry {
                 modified: 0,
                 reader: Box::new(Cursor::new(bytes.clone())),
             }),
+            UploadSource::Nothing => Ok(Content { length: 0, modified: 0, reader: Box::new(io::empty()) }),
             UploadSource::File(path) => content(open_file(path)?),
             UploadSource::Lent(lent) => content(lent.lender.open(lent.number)?),
         }

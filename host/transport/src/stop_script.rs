@@ -49,7 +49,7 @@ alive() {{
   return 1
 }}
 signal() {{
-  kill -s "$1" -- "-$g" 2>/dev/null
+  kill "-$1" "-$g" 2>/dev/null
   for p in $live; do [ "$p" = coming ] || kill -s "$1" "$p" 2>/dev/null; done
 }}
 pause() {{ sleep 0.2 2>/dev/null || {{ sleep 1; i=$((i + 4)); }}; i=$((i + 1)); }}

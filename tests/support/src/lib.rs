@@ -7,6 +7,7 @@ pub mod mongo;
 pub mod noise;
 pub mod process;
 pub mod proxy;
+pub mod scope;
 pub mod scratch;
 pub mod server;
 pub mod skip;

@@ -105,7 +105,7 @@ impl Digests {
 pub(super) fn paths(entries: &[UploadEntry]) -> Vec<Option<PathBuf>> {
     let path = |entry: &UploadEntry| match &entry.source {
         UploadSource::File(path) => Some(path.clone()),
-        UploadSource::Bytes(_) | UploadSource::Lent(_) => None,
+        UploadSource::Bytes(_) | UploadSource::Nothing | UploadSource::Lent(_) => None,
     };
     entries.iter().map(path).collect()
 }

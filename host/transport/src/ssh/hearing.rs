@@ -165,6 +165,12 @@ impl<'a> Heard<'a> {
                     staying.stdout = true;
                 }
             }
+            // The end of its output is that of the channel, and there is no shell to be ended.
+            Report::Left => {
+                if let Some(staying) = &mut self.staying {
+                    staying.pid = None;
+                }
+            }
             // The first one says why, a later one only that it ended.
             _ if self.last.is_some_and(Report::is_refusal) => {}
             other => self.last = Some(other),

@@ -118,7 +118,7 @@ impl Inventory {
         match &entry.source {
             UploadSource::File(path) => self.digests.of(path),
             UploadSource::Lent(lent) => lent.fact.and_then(|fact| Some((fact.digest?, fact.length))),
-            UploadSource::Bytes(_) => None,
+            UploadSource::Bytes(_) | UploadSource::Nothing => None,
         }
     }
 
@@ -311,7 +311,7 @@ pub(super) fn large(entries: &[UploadEntry], length: u64) -> Vec<UploadEntry> {
 
 fn local_length(entry: &UploadEntry) -> u64 {
     match &entry.source {
-        UploadSource::Bytes(_) => 0,
+        UploadSource::Bytes(_) | UploadSource::Nothing => 0,
         UploadSource::File(_) | UploadSource::Lent(_) => entry.length().unwrap_or(0),
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum Report {
     Exit(i32),
     /// Nothing more of this line is to come, and the shell waits for another.
     Over,
+    /// The command left processes behind, and the shell ends.
+    Left,
 }
 
 impl Report {
@@ -89,6 +91,7 @@ impl Report {
             "gone" => Some(Self::Gone),
             "exit" => Some(Self::Exit(number)),
             "over" => Some(Self::Over),
+            "left" => Some(Self::Left),
             _ => None,
         }
     }

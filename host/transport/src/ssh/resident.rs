@@ -40,19 +40,57 @@ const CLEAN: &str = r#"ae_k() { [ "$x" = 0 ] && cd / && rm -rf "$1" 2>/dev/null 
 const OWN: &str = r#"ae_o() { [ "$ae_p" ] && cd -P /proc/self 2>/dev/null && ae_g=$PWD && cd "$ae_w" && [ "$ae_g" != "$ae_m" ]; }; "#;
 
 /// A shell that tells its process group and then becomes the command, for where `ae_o` cannot tell it.
-const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { ae_c "$ae_w"; [ "$ae_h" ] && TELLAUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_y=$1; shift; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_y"; }; "#;
+const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { ae_c "$ae_w"; [ "$ae_h" ] && TELLAUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_y=$1; shift; exec </dev/null 2>&1; ae_v; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_y"; }; "#;
 
 /// bash tells of signals only outside of its POSIX mode.
 pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ";
 
-/// Runs what the function `ae_x` becomes, in the directory where the shell is, and keeps its exit code in `x`. The command
-/// gets a session of its own; where there is no `setsid`, job control gives it a group. Its group is told before it starts:
-/// the process that will be its leader looks itself up and becomes `setsid`.
-const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_w=$PWD; if command -v setsid >/dev/null 2>&1; then ae_m=; ae_o && ae_m=$ae_g; ( if ae_o; then ae_r group "${ae_g##*/}"; ae_x setsid; fi; ae_s own setsid ); x=$?; else set -m 2>/dev/null; ( ae_s "" ) & wait "$!"; x=$?; set +m 2>/dev/null; fi; ae_h=; }; "#;
+/// Becomes the command, `ae_x`, with the variables that `ae_v` sets, in a session of its own. Its group is told before: the process
+/// that will lead it looks itself up and becomes `setsid`. The shell that waits hears of it as well.
+const BECOME: &str = r#"ae_j() { if ae_o; then printf %s "${ae_g##*/}"; exec >&7 7>&-; ae_r group "${ae_g##*/}"; exec </dev/null 2>&1; ae_v; ae_x setsid; fi; exec >&7 7>&-; ae_s own setsid; }; "#;
+
+/// Runs the command in a directory, and keeps its exit code in `x` and, where the shell is `ae_1`, its process group in `ae_g`: a
+/// command substitution tells both without a process more. Where there is no `setsid`, job control makes a group.
+const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_c "$1"; ae_w=$PWD; ae_m=; ae_o && ae_m=$ae_g; ae_g=; if command -v setsid >/dev/null 2>&1; then { if [ "$ae_1" ]; then ae_g=$(ae_j); x=$?; else ( ae_j ) >/dev/null; x=$?; fi; } 7>&1; else set -m 2>/dev/null; ( ae_s "" ) & ae_g=$!; wait "$ae_g"; x=$?; set +m 2>/dev/null; fi; ae_h=; }; "#;
+
+/// Does a line, the function `ae_i`, so that no process that it leaves behind can write into the output of the next one. A shell that
+/// is `ae_1` ends unless the command's group is gone and it is alone in its login's scope; elsewhere all output goes through a
+/// pipe, whose end is waited for. Stderr has the shell's own words alone, and ends with a report only after an exit code that may
+/// mean a signal: each report is a packet more.
+const LINE: &str = r#"ae_do() { if [ "$ae_1" ]; then ae_i </dev/null; cd /; if [ "$ae_g" ] && ! LIVES && ae_2; then SAYae_r over 0; else ae_r left 0; exit 0; fi; else { ae_i; SAYexit 0; } </dev/null | cat; ae_h=; ae_r over 0; fi; }; "#;
+const SAY: &str = r#"[ "$x" -le NO_SIGNAL ] || ae_r over 0 >&2; "#;
+
+/// Whether the login's scope has no process that it did not have when the shell began. A process does not leave it by making a session
+/// of its own. logind makes such scopes (`systemd.scope(5)`); where there is none, nothing is known.
+const ALONE: &str = r#"ae_2() { [ "$ae_k" ] || return 0; while read -r ae_y; do case $ae_b0 in *" $ae_y "*) ;; *) return 1 ;; esac; done <"$ae_k"; }; "#;
+
+/// What begins a line of a shell that stays.
+const NEW: &str = r#"ae_new() { ae_l=; ae_t=$1; ae_h="start 0 shell $$"; }; "#;
+
+/// Goes to where small files are written, for the account alone.
+const INTO: &str = r#"ae_in() { umask 077; ae_c "$ae_d"; }; "#;
+
+/// Makes directories: most often they are there, and a test starts no process.
+const DIRECTORIES: &str =
+    r#"ae_dir() { for ae_y; do [ -d "$ae_y" ] || { mkdir -p "$@"; return; }; done; }; "#;
+
+/// Writes a file.
+const PUT: &str = r#"ae_put() { printf %s "$2" >"$1"; }; "#;
+
+/// Leaves nothing in a file that need not be there.
+const EMPTY: &str = r#"ae_nil() { [ ! -s "$1" ] || : >"$1"; }; "#;
+
+/// Lets files be executed. The script of an operation that has run before keeps its mode.
+const EXECUTABLE: &str =
+    r#"ae_exe() { for ae_y; do [ -x "$ae_y" ] || { chmod 700 "$@"; return; }; done; }; "#;
 
 /// Ends what the account's login writes to stderr. Whether /proc tells processes by the numbers that the shell knows is
-/// found out once. The loop holds no directory of the account busy.
-const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; "#;
+/// found out once. In a command substitution a ksh makes no process and bash does not tell of signals. The loop holds no directory of
+/// the account busy.
+const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; ae_1=; case ${BASH_VERSION-}${KSH_VERSION-} in "") ae_1=$ae_p ;; esac; "#;
+
+/// Finds the list of the scope's processes, and what is in it. The directories say first whether there are scopes at all.
+const SCOPE: &str = r#"ae_k=; ae_b0=" "; if [ "$ae_1" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then while IFS=: read -r ae_x ae_y ae_z; do case $ae_y$ae_z in /*/session-*.scope) ae_x=$ae_z ;; name=systemd/*/session-*.scope) ae_x=/systemd$ae_z ;; *) continue ;; esac; ae_x=/sys/fs/cgroup$ae_x/cgroup.procs; [ -r "$ae_x" ] && ae_k=$ae_x; done </proc/self/cgroup; [ "$ae_k" ] && while read -r ae_y; do ae_b0="$ae_b0$ae_y "; done <"$ae_k"; fi; "#;
 
 /// What a new shell writes to stderr before it does a line.
 pub(super) const READY: &[u8] = b"\x1eready\x1e";
@@ -63,8 +101,36 @@ const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
 pub(super) fn script() -> String {
     let naming = NAMING.replace("LOOKED_UP", LOOKED_UP).replace("TELL", TELL);
     let run = RUN.replace("TELLING_SIGNALS", TELLING_SIGNALS);
+    let line = LINE
+        .replace("LIVES", &group_lives("ae_g"))
+        .replace("SAY", SAY)
+        .replace("NO_SIGNAL", &NO_SIGNAL.to_string());
     let known = KNOWN.replace("LINE_BREAK", LINE_BREAK.trim_end());
-    [REPORT, FAILED, ENTER, FILE, CLEAN, OWN, &naming, &run, BEGIN, &known, LOOP].concat()
+    let functions = [
+        REPORT,
+        FAILED,
+        ENTER,
+        FILE,
+        CLEAN,
+        OWN,
+        &naming,
+        BECOME,
+        &run,
+        ALONE,
+        &line,
+        NEW,
+        INTO,
+        DIRECTORIES,
+        PUT,
+        EMPTY,
+        EXECUTABLE,
+    ];
+    [&functions.concat(), BEGIN, SCOPE, &known, LOOP].concat()
+}
+
+/// A test whether the process group in a variable has a process that is not gone. Not all shells take `kill -s 0` or `--`.
+pub(super) fn group_lives(variable: &str) -> String {
+    format!("kill -0 \"-${variable}\" 2>/dev/null")
 }
 
 /// What login shells of any kind, csh included, are asked to run.
@@ -85,10 +151,7 @@ pub(super) enum Afterwards {
     Ends,
     /// It waits for another line. What the line does leaves nothing behind.
     Stays,
-    /// It waits for another line once nothing is left that could still write: all output goes through a pipe, and its end
-    /// is waited for. A process that a command left behind cannot get into the output of the next one. Stderr, which has
-    /// the shell's own words alone, ends with a report only after an exit code that may mean a signal: each report is a
-    /// packet more.
+    /// It waits for another line if it is alone then, see [`LINE`], and ends otherwise.
     StaysAlone,
 }
 
@@ -114,14 +177,10 @@ impl Line {
         let (token, over) = (token.text(), "ae_r over 0");
         let _ = match afterwards {
             Afterwards::Ends => writeln!(text, "ae_t={token}; ae_h=\"start 0\"; {body}exit 0"),
-            Afterwards::Stays => writeln!(
-                text,
-                "ae_l=; ae_t={token}; ae_h=\"start 0 shell $$\"; ( {body}exit 0 ) </dev/null; ae_h=; {over}; {over} >&2"
-            ),
-            Afterwards::StaysAlone => writeln!(
-                text,
-                "ae_l=; ae_t={token}; ae_h=\"start 0 shell $$\"; {{ {body}[ \"$x\" -le {NO_SIGNAL} ] || {over} >&2; exit 0; }} </dev/null | cat; ae_h=; {over}"
-            ),
+            Afterwards::Stays => {
+                writeln!(text, "ae_new {token}; ( {body}exit 0 ) </dev/null; ae_h=; {over}; {over} >&2")
+            }
+            Afterwards::StaysAlone => writeln!(text, "ae_new {token}; ae_i() {{ {body}}}; ae_do"),
         };
         Self { shared: String::new(), text, afterwards }
     }
@@ -275,6 +334,21 @@ mod tests {
             assert!(reports.ends_with(&[Report::Exit(4), Report::Over]), "{shell}: {reports:?}");
             assert_eq!(String::from_utf8_lossy(&said), "two 1 none\n", "{shell}");
             assert_eq!(stderr, READY, "{shell}: {stderr:?}");
+        }
+    }
+
+    #[test]
+    fn each_shell_tells_a_group_that_lives_from_one_that_is_gone() {
+        use std::os::unix::process::CommandExt as _;
+        for shell in shells() {
+            let mut group = std::process::Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+            let script =
+                format!("g={}; if {}; then echo lives; else echo gone; fi", group.id(), group_lives("g"));
+            let said = || String::from_utf8(of(shell).arg(&script).output().unwrap().stdout).unwrap();
+            assert_eq!(said(), "lives\n", "{shell}");
+            group.kill().unwrap();
+            group.wait().unwrap();
+            assert_eq!(said(), "gone\n", "{shell}");
         }
     }
 

@@ -96,7 +96,7 @@ pub(super) fn end_shell(link: &Link, pid: i32) {
     }
     let calm = Cancel::new(StopToken::never(), Arc::default());
     let mut patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
-    let body = format!("kill -s TERM -- -{pid} 2>/dev/null || kill -s TERM {pid}");
+    let body = format!("kill -TERM -{pid} 2>/dev/null || kill -TERM {pid}");
     if let Err(error) = attempt(link, &body, Afterwards::Ends, &mut patience, None, &mut |_| {}) {
         tracing::debug!(%error, pid, "a shell on the target is left behind");
     }

@@ -60,9 +60,11 @@ impl<'a> Cargo<'a> {
         if let Some(inline) = inline(entries)? {
             return Ok(Self { entries: &[], inline, packing: None });
         }
+        // What is nothing needs no archive.
+        let inline = entries.iter().filter(|entry| is_nothing(entry)).map(emptied).collect();
         let total = entries.iter().map(length).sum::<Result<u64, _>>()?;
         let packing = if gzip && total >= MIN_GZIP { Packing::Gzip } else { Packing::Plain };
-        Ok(Self { entries, inline: Vec::new(), packing: Some(packing) })
+        Ok(Self { entries, inline, packing: Some(packing) })
     }
 
     pub(super) fn inline(&self) -> &[Inline] {
@@ -105,6 +107,10 @@ fn inline(entries: &[UploadEntry]) -> Result<Option<Vec<Inline>>, SshErrorKind> 
     let mut room = MAX_INLINE;
     let mut files = Vec::new();
     for entry in entries {
+        if is_nothing(entry) {
+            files.push(emptied(entry));
+            continue;
+        }
         let length = length(entry)?;
         if length > room || entry.mode & 0o600 != 0o600 {
             return Ok(None);
@@ -117,12 +123,20 @@ fn inline(entries: &[UploadEntry]) -> Result<Option<Vec<Inline>>, SshErrorKind> 
             .map_err(|source| SshErrorKind::LocalFile { path: entry.local_path(), source })?;
         match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => {
-                files.push(Inline { dest: entry.dest.clone(), text, mode: entry.mode & 0o7777 });
+                files.push(Inline { dest: entry.dest.clone(), text: Some(text), mode: entry.mode & 0o7777 });
             }
             _ => return Ok(None),
         }
     }
     Ok(Some(files))
+}
+
+fn is_nothing(entry: &UploadEntry) -> bool {
+    matches!(entry.source, UploadSource::Nothing)
+}
+
+fn emptied(entry: &UploadEntry) -> Inline {
+    Inline { dest: entry.dest.clone(), text: None, mode: entry.mode & 0o7777 }
 }
 
 /// Puts files below a directory that is there.
@@ -259,7 +273,7 @@ fn archive<W: Write>(
     finish: impl FnOnce(W) -> io::Result<()>,
 ) -> Result<(), SshErrorKind> {
     let mut archive = tar::Builder::new(to);
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| !is_nothing(entry)) {
         if let Err(kind) = append(&mut archive, entry, outcome) {
             outcome.shut();
             return Err(kind);
@@ -286,7 +300,7 @@ fn append<W: Write>(
     let appended = archive.append_data(&mut header, &entry.dest, content.reader);
     appended.map_err(|error| match (outcome.take_error(), &entry.source) {
         (Some(kind), _) => kind,
-        (None, UploadSource::Bytes(_)) => {
+        (None, UploadSource::Bytes(_) | UploadSource::Nothing) => {
             SshErrorKind::Invalid { what: "upload path".into(), detail: format!("{:?}: {error}", entry.dest) }
         }
         (None, _) => SshErrorKind::LocalFile { path: entry.local_path(), source: error },

@@ -9,7 +9,7 @@ use super::become_user::{self, GroupReport, Method};
 use super::inventory::Brought;
 use super::kept;
 use super::marker::Token;
-use super::resident::{Afterwards, Line, TELL, TELLING_SIGNALS, word};
+use super::resident::{Afterwards, Line, TELL, TELLING_SIGNALS, group_lives, word};
 use super::task::{RemoteCommand, Wanted};
 
 /// Code of a target without what a detached command needs.
@@ -19,7 +19,8 @@ pub(super) const NO_TOOLS: i32 = 96;
 pub(super) struct Inline {
     /// Path below the root.
     pub(super) dest: String,
-    pub(super) text: String,
+    /// None: there may be no such file, and has nothing in it.
+    pub(super) text: Option<String>,
     pub(super) mode: u32,
 }
 
@@ -91,10 +92,15 @@ impl Wrapper<'_> {
         Line::new(token, &self.body(token), self.afterwards()).sharing(self.shared())
     }
 
-    /// Sets the variables of a command in a session of its own, as a function `ae_v`: most operations of a node have the same.
+    /// The root, and the variables of a command in a session of its own as a function `ae_v`: most operations of a node have the
+    /// same.
     pub(super) fn shared(&self) -> String {
-        let define = |command| format!("ae_v() {{ {}:; }}; ", exports(command));
-        self.attached().map(define).unwrap_or_default()
+        let Some(command) = self.attached() else { return String::new() };
+        format!("ae_v() {{ {}:; }}; {}", exports(command), self.named_root())
+    }
+
+    fn named_root(&self) -> String {
+        if self.root.is_empty() { String::new() } else { format!("ae_d={}; ", word(self.root)) }
     }
 
     /// The command, where it runs as the account that logs in, and only as long as we listen.
@@ -140,8 +146,8 @@ impl Wrapper<'_> {
 
     fn prepare(&self, line: &mut String) {
         let root = ROOT;
-        if !self.root.is_empty() {
-            let _ = write!(line, "ae_d={}; ", word(self.root));
+        if self.attached().is_none() {
+            line.push_str(&self.named_root());
         }
         let parents = parents(self.inline);
         match self.make {
@@ -154,7 +160,7 @@ impl Wrapper<'_> {
         if self.inline.is_empty() && self.stream.is_none() && self.check.is_none() && self.bring.is_empty() {
             return;
         }
-        let _ = write!(line, "umask 077; ae_c {root}; ");
+        line.push_str("ae_in; ");
         if let Some(check) = self.check {
             let _ = write!(
                 line,
@@ -166,21 +172,20 @@ impl Wrapper<'_> {
         }
         let mut steps = vec![":".to_owned()];
         if self.make != Making::New && !parents.is_empty() {
-            let parents: Vec<String> = parents.iter().map(|dir| word(&format!("./{dir}"))).collect();
-            // Most often they are there, and a test starts no process.
-            steps.push(format!("{{ {} || mkdir -p {}; }}", each("-d", &parents), parents.join(" ")));
+            steps.push(format!("ae_dir {}", here(parents.iter().copied())));
         }
         steps.extend(self.bring.iter().map(kept::bring));
         for file in self.inline {
-            let content =
-                if file.text.is_empty() { ":".to_owned() } else { format!("printf %s {}", word(&file.text)) };
-            steps.push(format!("{content} >{}", word(&format!("./{}", file.dest))));
+            let dest = word(&format!("./{}", file.dest));
+            match &file.text {
+                Some(text) => steps.push(format!("ae_put {dest} {}", word(text))),
+                None if self.make == Making::New => {}
+                None => steps.push(format!("ae_nil {dest}")),
+            }
         }
         for (mode, files) in by_mode(self.inline) {
-            let change = format!("chmod {mode:o} {}", files.join(" "));
-            // The script of an operation that has run before keeps its mode.
-            let kept = mode == 0o700;
-            steps.push(if kept { format!("{{ {} || {change}; }}", each("-x", &files)) } else { change });
+            let command = if mode == 0o700 { "ae_exe".to_owned() } else { format!("chmod {mode:o}") };
+            steps.push(format!("{command} {}", here(files.into_iter())));
         }
         if let Some(packing) = self.stream {
             line.push_str("command -v tar >/dev/null 2>&1 || { ae_r notar 0; exit 9; }; ");
@@ -199,16 +204,16 @@ impl Wrapper<'_> {
     }
 }
 
-/// A test that holds when it does for each of the words.
-fn each(test: &str, words: &[String]) -> String {
-    let tests: Vec<String> = words.iter().map(|word| format!("[ {test} {word} ]")).collect();
-    tests.join(" && ")
+/// Words for paths below the directory where the shell is.
+fn here<'a>(paths: impl Iterator<Item = &'a str>) -> String {
+    paths.map(|path| word(&format!("./{path}"))).collect::<Vec<_>>().join(" ")
 }
 
 /// The directories that the files are in, each after those it is in.
 fn parents(files: &[Inline]) -> Vec<&str> {
     let mut parents: Vec<&str> = files
         .iter()
+        .filter(|file| file.text.is_some())
         .flat_map(|file| file.dest.match_indices('/').filter_map(|(end, _)| file.dest.get(..end)))
         .collect();
     parents.sort_unstable();
@@ -216,14 +221,13 @@ fn parents(files: &[Inline]) -> Vec<&str> {
     parents
 }
 
-/// Words of the files that do not have the mode they were made with.
-fn by_mode(files: &[Inline]) -> Vec<(u32, Vec<String>)> {
-    let mut modes: Vec<(u32, Vec<String>)> = Vec::new();
-    for file in files.iter().filter(|file| file.mode != 0o600) {
-        let name = word(&format!("./{}", file.dest));
+/// The files that do not have the mode they were made with.
+fn by_mode(files: &[Inline]) -> Vec<(u32, Vec<&str>)> {
+    let mut modes: Vec<(u32, Vec<&str>)> = Vec::new();
+    for file in files.iter().filter(|file| file.mode != 0o600 && file.text.is_some()) {
         match modes.iter_mut().find(|(mode, _)| *mode == file.mode) {
-            Some((_, names)) => names.push(name),
-            None => modes.push((file.mode, vec![name])),
+            Some((_, paths)) => paths.push(&file.dest),
+            None => modes.push((file.mode, vec![&file.dest])),
         }
     }
     modes
@@ -292,13 +296,8 @@ fn run_attached(line: &mut String, root: &str, command: &RemoteCommand, token: &
         );
         return;
     }
-    // Variables are set where the command is to start and nothing of ours is looked up any more.
-    let _ = write!(
-        line,
-        "ae_c {}; ae_x() {{ exec </dev/null 2>&1; ae_v; {}; }}; ae_a; ",
-        below(root, &command.dir),
-        executing(&command.program_line)
-    );
+    let dir = below(root, &command.dir);
+    let _ = write!(line, "ae_x() {{ {}; }}; ae_a {dir}; ", executing(&command.program_line));
 }
 
 /// A keeper in a session of its own runs the command with its output in a file, and notes how it ended. The note has its
@@ -356,11 +355,12 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
          while :; do q=; [ -f \"$d/exit\" ] && q=1; z=$(($(wc -c <\"$d/out\"))); \
          if [ \"$z\" -gt \"$o\" ]; then tail -c \"+$((o+1))\" \"$d/out\" | head -c \"$((z-o))\"; o=$z; i=0; fi; \
          [ -n \"$q\" ] && break; \
-         if [ -z \"$g\" ] || ! kill -s 0 -- \"-$g\" 2>/dev/null; then \
-         sleep 1; [ -f \"$d/exit\" ] || kill -s 0 -- \"-$g\" 2>/dev/null || {{ ae_r lost 0; exit 1; }}; continue; fi; \
+         if [ -z \"$g\" ] || ! {lives}; then \
+         sleep 1; [ -f \"$d/exit\" ] || {lives} || {{ ae_r lost 0; exit 1; }}; continue; fi; \
          i=$((i+1)); if [ \"$i\" -lt 50 ]; then sleep 0.1 2>/dev/null || sleep 1; else sleep 1; fi; done; \
          read -r x <\"$d/exit\"; {{ echo x >\"$d/room\"; }} 2>/dev/null || ae_r cut 0; [ -s \"$d/say\" ] && ae_r signal 1; ",
-        dir = word(dir)
+        dir = word(dir),
+        lives = group_lives("g"),
     );
 }
 

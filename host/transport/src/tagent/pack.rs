@@ -48,7 +48,7 @@ fn header(kind: tar::EntryType, size: u64, mode: u32, modified: u64) -> tar::Hea
 
 fn at(entry: &UploadEntry, error: io::Error) -> TagentErrorKind {
     match &entry.source {
-        UploadSource::Bytes(_) => {
+        UploadSource::Bytes(_) | UploadSource::Nothing => {
             TagentErrorKind::Invalid { what: "upload path", detail: format!("{:?}: {error}", entry.dest) }
         }
         _ => TagentErrorKind::LocalFile { path: entry.local_path(), source: error },

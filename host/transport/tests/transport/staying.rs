@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use autoexec_transport::ssh::{REMOTE_LINGER, RemoteCommand, RemoteEnd, SshConnection, SshErrorKind};
+use autoexec_test_support::scope::Scope;
+use autoexec_transport::ssh::{REMOTE_LINGER, RemoteCommand, RemoteEnd, SshConnection};
 use autoexec_transport::{Exit, StopToken};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,8 +22,8 @@ fn sessions(bed: &Bed) -> usize {
     bed.server.log().matches("Starting session: command").count()
 }
 
-/// The shell that does the lines: the parent of the session's leader is a part of it.
-const WHO: &str = "ps -o ppid= -p $(ps -o ppid= -p $$)";
+/// The shell that does the lines is the parent of the session's leader.
+const WHO: &str = "ps -o ppid= -p $$";
 
 pub(crate) async fn shell_of(connection: &mut SshConnection) -> i32 {
     run(connection, shell(WHO)).await.trim().parse().unwrap()
@@ -40,6 +41,8 @@ async fn operations_share_a_shell_and_nothing_else() {
     let second = shell("pwd; echo ${ONE-none} ${TWO-none} ${AUTOEXEC_T-none}; umask");
     let fresh = run(&mut bed.connect().await, shell("umask")).await;
     assert_eq!(run(&mut connection, second).await, format!("/tmp\nnone none none\n{fresh}"));
+    // The fourth is the directory that `ls` reads.
+    assert_eq!(run(&mut connection, shell("ls /proc/self/fd | tr '\\n' ' '")).await, "0 1 2 3 ");
     let dir = connection.make_private_dir("staying", &StopToken::never()).await.unwrap();
     connection.remove_dir(&dir, &StopToken::never()).await.unwrap();
     let same = shell_of(&mut connection).await;
@@ -48,13 +51,13 @@ async fn operations_share_a_shell_and_nothing_else() {
     assert_eq!(sessions(&bed), 2, "{}", bed.server.log());
 }
 
-#[tokio::test]
-async fn what_an_operation_leaves_behind_is_not_heard_in_the_next_one() {
-    let bed = Bed::new();
+/// Has a process left behind write after the end of its operation, and during the next one.
+async fn leave_behind(bed: &Bed, start: &str) {
     let mut connection = bed.connect().await;
     let go = bed.server.dir().join("go");
+    let _ = std::fs::remove_file(&go);
     let left = format!(
-        "echo first; setsid sh -c 'while [ ! -e {0} ]; do sleep 0.05; done; echo late; echo late' & echo pid $!",
+        "echo first; {start} sh -c 'while [ ! -e {0} ]; do sleep 0.05; done; echo late; echo late' & echo pid $!",
         go.display()
     );
     let old = shell_of(&mut connection).await;
@@ -62,13 +65,44 @@ async fn what_an_operation_leaves_behind_is_not_heard_in_the_next_one() {
     let text = run(&mut connection, shell(&left)).await;
     assert!(text.starts_with("first\npid "), "{text}");
     assert!(begun.elapsed() >= REMOTE_LINGER, "its output could still come");
-    // The signal was sent; nobody waits for what comes of it.
-    until("the end of a shell whose output nobody waits for", || !lives(old)).await;
+    until("the end of a shell that is not alone", || !lives(old)).await;
     std::fs::write(&go, "").unwrap();
     let left = text.lines().find_map(|line| line.strip_prefix("pid ")).unwrap();
     let wait = format!("while kill -0 {left} 2>/dev/null; do sleep 0.05; done; echo second");
     assert_eq!(run(&mut connection, shell(&wait)).await, "second\n");
     assert_ne!(shell_of(&mut connection).await, old);
+}
+
+#[tokio::test]
+async fn what_an_operation_leaves_behind_is_not_heard_in_the_next_one() {
+    leave_behind(&Bed::new(), "").await;
+}
+
+#[tokio::test]
+async fn what_leaves_its_session_is_not_heard_where_logins_have_scopes() {
+    let bed = Bed::new();
+    let Some(scope) = Scope::new("session-autoexec1.scope").unwrap() else { return };
+    // What sshd starts is where sshd is: what pam_systemd does for each login.
+    scope.enter(bed.server.pid().unwrap()).unwrap();
+    leave_behind(&bed, "setsid").await;
+    let mut connection = bed.connect().await;
+    let same = shell_of(&mut connection).await;
+    assert_eq!(shell_of(&mut connection).await, same, "an operation that leaves nothing costs no shell");
+}
+
+/// What ends while the shell looks is gone, and what it leaves elsewhere is no matter.
+#[tokio::test]
+async fn what_does_not_hold_the_output_costs_a_shell_and_no_time() {
+    let bed = Bed::new();
+    let mut connection = bed.connect().await;
+    let old = shell_of(&mut connection).await;
+    let begun = Instant::now();
+    let text = run(&mut connection, shell("sleep 600 </dev/null >/dev/null 2>&1 & echo $!")).await;
+    assert!(begun.elapsed() < REMOTE_LINGER, "nobody holds its output");
+    let left: i32 = text.trim().parse().unwrap();
+    assert_ne!(shell_of(&mut connection).await, old);
+    assert!(lives(left), "what an operation starts goes on");
+    kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
 }
 
 #[tokio::test]
@@ -87,16 +121,9 @@ async fn a_shell_that_was_ended_between_operations_is_replaced() {
 async fn a_shell_that_is_ended_during_an_operation_is_told_and_replaced() {
     let bed = Bed::new();
     let mut connection = bed.connect().await;
-    // The leader's parent does the line, and is a child of the shell that reads lines.
-    let error = connection
-        .run(shell("kill -KILL $(ps -o ppid= -p $$)"), Collected::new(), &StopToken::never(), |_| {})
-        .await
-        .unwrap_err();
-    assert!(matches!(error.kind(), SshErrorKind::NoExit), "{error}");
-    assert_eq!(run(&mut connection, shell("echo next")).await, "next\n");
     let whole = shell(&format!("kill -KILL $({WHO})"));
     let end = connection.run(whole, Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
-    assert_eq!(end.exit, Some(Exit::Code(0)), "what does the line has said so");
+    assert_eq!(end.exit, Some(Exit::Signal(Signal::SIGKILL as i32)), "the server says so");
     assert_eq!(run(&mut connection, shell("echo next")).await, "next\n");
 }
 
