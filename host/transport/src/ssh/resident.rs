@@ -47,22 +47,22 @@ pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o po
 
 /// Becomes the command, `ae_x`, with the variables that `ae_v` sets, in a session of its own. Its group is told before: the process
 /// that will lead it looks itself up and becomes `setsid`. The shell that waits hears of it as well.
-const BECOME: &str = r#"ae_j() { if ae_o; then printf %s "${ae_g##*/}"; exec >&7 7>&-; ae_r group "${ae_g##*/}"; exec </dev/null 2>&1; ae_v; ae_x setsid; fi; exec >&7 7>&-; ae_s own setsid; }; "#;
+const BECOME: &str = r#"ae_become() { if ae_o; then printf %s "${ae_g##*/}"; exec >&7 7>&-; ae_r group "${ae_g##*/}"; exec </dev/null 2>&1; ae_v; ae_x setsid; fi; exec >&7 7>&-; ae_s own setsid; }; "#;
 
-/// Runs the command in a directory, and keeps its exit code in `x` and, where the shell is `ae_1`, its process group in `ae_g`: a
-/// command substitution tells both without a process more. Where there is no `setsid`, job control makes a group.
-const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_c "$1"; ae_w=$PWD; ae_m=; ae_o && ae_m=$ae_g; ae_g=; if command -v setsid >/dev/null 2>&1; then { if [ "$ae_1" ]; then ae_g=$(ae_j); x=$?; else ( ae_j ) >/dev/null; x=$?; fi; } 7>&1; else set -m 2>/dev/null; ( ae_s "" ) & ae_g=$!; wait "$ae_g"; x=$?; set +m 2>/dev/null; fi; ae_h=; }; "#;
+/// Runs the command in a directory, and keeps its exit code in `x` and, in a shell that looks itself (`ae_looks`), its process
+/// group in `ae_g`: a command substitution tells both without a process more. Where there is no `setsid`, job control makes a group.
+const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_c "$1"; ae_w=$PWD; ae_m=; ae_o && ae_m=$ae_g; ae_g=; if command -v setsid >/dev/null 2>&1; then { if [ "$ae_looks" ]; then ae_g=$(ae_become); x=$?; else ( ae_become ) >/dev/null; x=$?; fi; } 7>&1; else set -m 2>/dev/null; ( ae_s "" ) & ae_g=$!; wait "$ae_g"; x=$?; set +m 2>/dev/null; fi; ae_h=; }; "#;
 
 /// Does a line, the function `ae_i`, so that no process that it leaves behind can write into the output of the next one. A shell that
-/// is `ae_1` ends unless the command's group is gone and it is alone in its login's scope; elsewhere all output goes through a
-/// pipe, whose end is waited for. Stderr has the shell's own words alone, and ends with a report only after an exit code that may
-/// mean a signal: each report is a packet more.
-const LINE: &str = r#"ae_do() { if [ "$ae_1" ]; then ae_i </dev/null; cd /; if [ "$ae_g" ] && ! LIVES && ae_2; then SAYae_r over 0; else ae_r left 0; exit 0; fi; else { ae_i; SAYexit 0; } </dev/null | cat; ae_h=; ae_r over 0; fi; }; "#;
+/// looks itself ends unless the command's group is gone and the shell is alone in its login's scope; elsewhere all output goes
+/// through a pipe, whose end is waited for. Stderr has the shell's own words alone, and ends with a report only after an exit code that
+/// may mean a signal: each report is a packet more.
+const LINE: &str = r#"ae_do() { if [ "$ae_looks" ]; then ae_i </dev/null; cd /; if [ "$ae_g" ] && ! LIVES && ae_alone; then SAYae_r over 0; else ae_r left 0; exit 0; fi; else { ae_i; SAYexit 0; } </dev/null | cat; ae_h=; ae_r over 0; fi; }; "#;
 const SAY: &str = r#"[ "$x" -le NO_SIGNAL ] || ae_r over 0 >&2; "#;
 
 /// Whether the login's scope has no process that it did not have when the shell began. A process does not leave it by making a session
 /// of its own. logind makes such scopes (`systemd.scope(5)`); where there is none, nothing is known.
-const ALONE: &str = r#"ae_2() { [ "$ae_k" ] || return 0; while read -r ae_y; do case $ae_b0 in *" $ae_y "*) ;; *) return 1 ;; esac; done <"$ae_k"; }; "#;
+const ALONE: &str = r#"ae_alone() { [ "$ae_scope" ] || return 0; while read -r ae_y; do case $ae_first in *" $ae_y "*) ;; *) return 1 ;; esac; done <"$ae_scope"; }; "#;
 
 /// What begins a line of a shell that stays.
 const NEW: &str = r#"ae_new() { ae_l=; ae_t=$1; ae_h="start 0 shell $$"; }; "#;
@@ -87,10 +87,10 @@ const EXECUTABLE: &str =
 /// Ends what the account's login writes to stderr. Whether /proc tells processes by the numbers that the shell knows is
 /// found out once. In a command substitution a ksh makes no process and bash does not tell of signals. The loop holds no directory of
 /// the account busy.
-const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; ae_1=; case ${BASH_VERSION-}${KSH_VERSION-} in "") ae_1=$ae_p ;; esac; "#;
+const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; ae_looks=; case ${BASH_VERSION-}${KSH_VERSION-} in "") ae_looks=$ae_p ;; esac; "#;
 
 /// Finds the list of the scope's processes, and what is in it. The directories say first whether there are scopes at all.
-const SCOPE: &str = r#"ae_k=; ae_b0=" "; if [ "$ae_1" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then while IFS=: read -r ae_x ae_y ae_z; do case $ae_y$ae_z in /*/session-*.scope) ae_x=$ae_z ;; name=systemd/*/session-*.scope) ae_x=/systemd$ae_z ;; *) continue ;; esac; ae_x=/sys/fs/cgroup$ae_x/cgroup.procs; [ -r "$ae_x" ] && ae_k=$ae_x; done </proc/self/cgroup; [ "$ae_k" ] && while read -r ae_y; do ae_b0="$ae_b0$ae_y "; done <"$ae_k"; fi; "#;
+const SCOPE: &str = r#"ae_scope=; ae_first=" "; if [ "$ae_looks" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then while IFS=: read -r ae_x ae_y ae_z; do case $ae_y$ae_z in /*/session-*.scope) ae_x=$ae_z ;; name=systemd/*/session-*.scope) ae_x=/systemd$ae_z ;; *) continue ;; esac; ae_x=/sys/fs/cgroup$ae_x/cgroup.procs; [ -r "$ae_x" ] && ae_scope=$ae_x; done </proc/self/cgroup; [ "$ae_scope" ] && while read -r ae_y; do ae_first="$ae_first$ae_y "; done <"$ae_scope"; fi; "#;
 
 /// What a new shell writes to stderr before it does a line.
 pub(super) const READY: &[u8] = b"\x1eready\x1e";
