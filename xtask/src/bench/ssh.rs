@@ -33,7 +33,7 @@ pub(super) struct Sizes {
 
 /// Nodes from which on a run is long enough to need no warm-up and fewer repetitions: the slow tools take minutes.
 const MANY: u32 = 100;
-const RUNS_OF_MANY: u32 = 2;
+const RUNS_OF_MANY: u32 = 3;
 
 /// All tables.
 pub(super) struct Tables(Vec<Table>);

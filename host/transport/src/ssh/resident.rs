@@ -19,9 +19,12 @@ pub(super) const LINE_BREAK: &str = "ae_n=$(printf '\\nx'); ae_n=${ae_n%x}; ";
 /// and Linux tells the mask.
 const KNOWN: &str = r#"ae_n=${IFS#??}; case $ae_n in ?) ;; *) LINE_BREAK ;; esac; ae_u=; [ "$ae_p" ] && while read -r ae_y ae_z; do [ "$ae_y" = Umask: ] && ae_u=$ae_z && break; done </proc/self/status; [ "$ae_u" ] || ae_u=$(umask); "#;
 
-/// Writes a report for each pair of name and number, after those in `ae_h`, which are told with the next one: each packet
+/// Writes a report for each pair of name and number, after those in `ae_h`, which wait for the next one: each packet
 /// costs. `ae_t` is the token, which is made of hexadecimal digits.
 const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" $ae_h "$@"; ae_h=; }; "#;
+
+/// Writes the reports that wait.
+const REST: &str = r#"ae_rest() { [ ! "$ae_h" ] || ae_r; }; "#;
 
 /// Reports the code of what has just failed, and ends the shell.
 const FAILED: &str = r#"ae_q() { ae_r failed "$?"; exit 1; }; "#;
@@ -57,7 +60,7 @@ const RUN: &str = r#"ae_a() { TELLING_SIGNALSae_c "$1"; ae_w=$PWD; ae_m=; ae_o &
 /// looks itself ends unless the command's group is gone and the shell is alone in its login's scope; elsewhere all output goes
 /// through a pipe, whose end is waited for. Stderr has the shell's own words alone, and ends with a report only after an exit code that
 /// may mean a signal: each report is a packet more.
-const LINE: &str = r#"ae_do() { if [ "$ae_looks" ]; then ae_i </dev/null; cd /; if [ "$ae_g" ] && ! LIVES && ae_alone; then SAYae_r over 0; else ae_r left 0; exit 0; fi; else { ae_i; SAYexit 0; } </dev/null | cat; ae_h=; ae_r over 0; fi; }; "#;
+const LINE: &str = r#"ae_do() { if [ "$ae_looks" ]; then ae_i </dev/null; cd /; if [ "$ae_g" ] && ! LIVES && ae_alone; then ae_r over 0; SAYelse ae_r left 0; exit 0; fi; else { ae_i; ae_rest; SAYexit 0; } </dev/null | cat; ae_h=; ae_r over 0; fi; }; "#;
 const SAY: &str = r#"[ "$x" -le NO_SIGNAL ] || ae_r over 0 >&2; "#;
 
 /// Whether the login's scope has no process that it did not have when the shell began. A process does not leave it by making a session
@@ -108,6 +111,7 @@ pub(super) fn script() -> String {
     let known = KNOWN.replace("LINE_BREAK", LINE_BREAK.trim_end());
     let functions = [
         REPORT,
+        REST,
         FAILED,
         ENTER,
         FILE,
@@ -176,9 +180,12 @@ impl Line {
         let mut text = String::with_capacity(body.len() + 256);
         let (token, over) = (token.text(), "ae_r over 0");
         let _ = match afterwards {
-            Afterwards::Ends => writeln!(text, "ae_t={token}; ae_h=\"start 0\"; {body}exit 0"),
+            Afterwards::Ends => writeln!(text, "ae_t={token}; ae_h=\"start 0\"; {body}ae_rest; exit 0"),
             Afterwards::Stays => {
-                writeln!(text, "ae_new {token}; ( {body}exit 0 ) </dev/null; ae_h=; {over}; {over} >&2")
+                writeln!(
+                    text,
+                    "ae_new {token}; ( {body}ae_rest; exit 0 ) </dev/null; ae_h=; {over}; {over} >&2"
+                )
             }
             Afterwards::StaysAlone => writeln!(text, "ae_new {token}; ae_i() {{ {body}}}; ae_do"),
         };

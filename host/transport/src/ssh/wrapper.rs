@@ -367,7 +367,7 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
 /// Exit code, and the first wanted file that has something in it. Where the root is removed the exit code comes last, so that
 /// nobody takes the time of the removal for that of a descendant that holds the output open.
 fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, remove: bool) {
-    let exit = "ae_r exit \"$x\"; ";
+    let exit = "ae_h=\"$ae_h exit $x\"; ";
     if !remove {
         line.push_str(exit);
     }
