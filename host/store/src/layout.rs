@@ -308,6 +308,7 @@ impl JobDir {
             self.op_outputs(node),
             self.root.join("input"),
             self.root.join("output"),
+            self.root.join("livedata"),
         ]
         .iter()
         .try_for_each(|path| create_dirs(path))
