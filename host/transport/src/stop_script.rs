@@ -43,7 +43,7 @@ alive() {{
     return
   fi
   for p in "-$g" "$g"; do
-    e=$(kill -s 0 -- "$p" 2>&1) && return 0
+    e=$(kill -0 "$p" 2>&1) && return 0
     case $e in *[Nn]"o such process"*) ;; *) return 0 ;; esac
   done
   return 1

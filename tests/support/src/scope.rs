@@ -28,17 +28,15 @@ impl Scope {
             return Ok(None);
         };
         let directory = root.join("user.slice").join(name);
-        match fs::create_dir_all(&directory) {
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
+        if let Err(error) = fs::create_dir_all(&directory) {
+            let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+            if forbidden.contains(&error.kind()) {
                 println!("SKIPPED, needs control groups that can be made: {error}");
-                Ok(None)
+                return Ok(None);
             }
-            made => made
-                .map(|()| Some(Self { root, directory: directory.clone() }))
-                .with_context(|| directory.display().to_string()),
+            return Err(error).with_context(|| directory.display().to_string());
         }
+        Ok(Some(Self { root, directory }))
     }
 
     /// Puts a process into it, and what that starts from now on.

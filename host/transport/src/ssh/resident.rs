@@ -42,15 +42,18 @@ const CLEAN: &str = r#"ae_k() { [ "$x" = 0 ] && cd / && rm -rf "$1" 2>/dev/null 
 /// a subshell before they have to.
 const OWN: &str = r#"ae_o() { [ "$ae_p" ] && cd -P /proc/self 2>/dev/null && ae_g=$PWD && cd "$ae_w" && [ "$ae_g" != "$ae_m" ]; }; "#;
 
+/// Becomes what the function `ae_x` becomes. The variables, which `ae_v` sets, come last: nothing of ours is looked up after them.
+const GO: &str = r#"ae_go() { exec </dev/null 2>&1; ae_v; ae_x "$@"; }; "#;
+
 /// A shell that tells its process group and then becomes the command, for where `ae_o` cannot tell it.
-const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { ae_c "$ae_w"; [ "$ae_h" ] && TELLAUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_y=$1; shift; exec </dev/null 2>&1; ae_v; ae_x "$@" /bin/sh -c "$ae_b" sh "$ae_y"; }; "#;
+const NAMING: &str = r#"ae_b='ae_t=$AUTOEXEC_T; unset AUTOEXEC_T; ae_g=$$; [ "$1" ] || ae_g=LOOKED_UP; shift; printf "\036$ae_t group %s\036" "$ae_g"; exec "$@"'; ae_s() { ae_c "$ae_w"; ae_rest; AUTOEXEC_T=$ae_t; export AUTOEXEC_T; ae_y=$1; shift; ae_go "$@" /bin/sh -c "$ae_b" sh "$ae_y"; }; "#;
 
 /// bash tells of signals only outside of its POSIX mode.
 pub(super) const TELLING_SIGNALS: &str = "case ${BASH_VERSION-} in ?*) set +o posix ;; esac; ";
 
-/// Becomes the command, `ae_x`, with the variables that `ae_v` sets, in a session of its own. Its group is told before: the process
-/// that will lead it looks itself up and becomes `setsid`. The shell that waits hears of it as well.
-const BECOME: &str = r#"ae_become() { if ae_o; then printf %s "${ae_g##*/}"; exec >&7 7>&-; ae_r group "${ae_g##*/}"; exec </dev/null 2>&1; ae_v; ae_x setsid; fi; exec >&7 7>&-; ae_s own setsid; }; "#;
+/// Becomes the command in a session of its own. Its group is told before: the process that will lead it looks itself up and becomes
+/// `setsid`. The shell that waits hears of it as well.
+const BECOME: &str = r#"ae_become() { ae_o || ae_g=; ae_g=${ae_g##*/}; printf %s "$ae_g"; exec >&7 7>&-; if [ "$ae_g" ]; then ae_r group "$ae_g"; ae_go setsid; fi; ae_s own setsid; }; "#;
 
 /// Runs the command in a directory, and keeps its exit code in `x` and, in a shell that looks itself (`ae_looks`), its process
 /// group in `ae_g`: a command substitution tells both without a process more. Where there is no `setsid`, job control makes a group.
@@ -102,7 +105,7 @@ const LOOP: &str = r#"while IFS= read -r ae_l; do eval "$ae_l"; done"#;
 
 /// What the shell does.
 pub(super) fn script() -> String {
-    let naming = NAMING.replace("LOOKED_UP", LOOKED_UP).replace("TELL", TELL);
+    let naming = NAMING.replace("LOOKED_UP", LOOKED_UP);
     let run = RUN.replace("TELLING_SIGNALS", TELLING_SIGNALS);
     let line = LINE
         .replace("LIVES", &group_lives("ae_g"))
@@ -117,6 +120,7 @@ pub(super) fn script() -> String {
         FILE,
         CLEAN,
         OWN,
+        GO,
         &naming,
         BECOME,
         &run,
