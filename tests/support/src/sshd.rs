@@ -153,6 +153,20 @@ impl Sshd {
         }
     }
 
+    /// [Kills the sessions](Self::kill_sessions) and returns when there are none any more.
+    pub fn end_sessions(&self, within: Duration) -> Result<()> {
+        let end = Instant::now() + within;
+        loop {
+            self.kill_sessions();
+            let left = self.pid().map(pid_of).map(children_of).unwrap_or_default().len();
+            if left == 0 {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "{left} sessions of sshd are still there after {within:?}");
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()

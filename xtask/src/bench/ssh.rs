@@ -1,6 +1,7 @@
 //! Operations on SSH nodes, beside what people use instead: the `ssh` client, Ansible, pyinfra, parallel-ssh.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::Result;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
@@ -97,6 +98,7 @@ fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
             if many && turn > 1 && contender.is_some_and(|contender| contender.is_slow) {
                 continue;
             }
+            settle(ground.sshd)?;
             let cost = match contender {
                 Some(contender) => contender.run(ground)?,
                 None => cost::of(ground.home, |time| job.run_under(time))?,
@@ -107,6 +109,17 @@ fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
         }
     }
     Ok(Table { nodes: ground.nodes, operations: ground.operations, rows })
+}
+
+/// How long sessions may take to end.
+const SETTLE_LIMIT: Duration = Duration::from_mins(1);
+
+/// What a tool leaves is not for the next one to bear: connections that Ansible keeps open end by themselves only a minute later, and
+/// files are written out when the system likes.
+fn settle(sshd: &Sshd) -> Result<()> {
+    sshd.end_sessions(SETTLE_LIMIT)?;
+    nix::unistd::sync();
+    Ok(())
 }
 
 fn operation(number: u32) -> Value {
