@@ -52,6 +52,8 @@ pub(crate) const TESTS: &[Package] = &[
     Package { name: "sudo", file: "/usr/bin/sudo", purpose: "tests run commands as another user" },
     Package { name: "acl", file: "/usr/bin/setfacl", purpose: "tests share directories with another user" },
     Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
+    Package { name: "fish", file: "/usr/bin/fish", purpose: "a login shell that is no POSIX shell" },
+    Package { name: "zsh", file: "/usr/bin/zsh", purpose: "a login shell that is nearly a POSIX shell" },
 ];
 
 /// Needed by the tests of target tools: the shells of targets, and what the tools look at or change in a scratch machine.

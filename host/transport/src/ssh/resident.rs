@@ -141,7 +141,8 @@ pub(super) fn group_lives(variable: &str) -> String {
     format!("kill -0 \"-${variable}\" 2>/dev/null")
 }
 
-/// What login shells of any kind, csh included, are asked to run.
+/// What login shells of any kind, csh and fish included, are asked to run. It is a shell of its own even where `/bin/sh` is the login
+/// shell: what has run before may have set options and traps.
 pub(super) fn command() -> &'static str {
     static COMMAND: LazyLock<String> = LazyLock::new(|| format!("exec /bin/sh -c {}", quote(&script())));
     &COMMAND
@@ -247,9 +248,15 @@ mod tests {
         line: &[u8],
         token: &Token,
     ) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
+        let mut command = of(shell);
+        command.arg(script);
+        talk(command, line, token)
+    }
+
+    fn talk(mut shell: std::process::Command, line: &[u8], token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
         use std::io::Write;
         let pipe = std::process::Stdio::piped;
-        let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        let mut child = shell.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(line).unwrap();
         let output = child.wait_with_output().unwrap();
         let (mut reports, mut data) = (Vec::new(), Vec::new());
@@ -296,6 +303,28 @@ mod tests {
             };
             assert_eq!(reports, want, "{shell}: {said:?} {stderr:?}");
             assert_eq!(String::from_utf8_lossy(&said), "it's\n\"two\" $lines\n", "{shell}");
+        }
+    }
+
+    /// Shells that accounts may have.
+    fn login_shells() -> Vec<&'static str> {
+        let (there, missing): (Vec<_>, Vec<_>) = ["/usr/bin/tcsh", "/usr/bin/fish", "/usr/bin/zsh"]
+            .into_iter()
+            .partition(|shell| std::path::Path::new(shell).exists());
+        if !missing.is_empty() {
+            autoexec_test_support::skip::skipped(format_args!("{missing:?}"));
+        }
+        shells().into_iter().chain(there).collect()
+    }
+
+    #[test]
+    fn any_login_shell_comes_to_the_lines() {
+        let token = Token::random().unwrap();
+        let line = line(&RemoteCommand::for_tests(), &token, Afterwards::StaysAlone);
+        for shell in login_shells() {
+            let (reports, _, stderr) = conversation_with(shell, command(), &line, &token);
+            assert_eq!(reports.last(), Some(&Report::Over), "{shell}: {reports:?}");
+            assert_eq!(String::from_utf8_lossy(&stderr), String::from_utf8_lossy(READY), "{shell}");
         }
     }
 
