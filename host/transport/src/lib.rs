@@ -7,6 +7,7 @@
 
 mod entry;
 mod exit;
+mod login_scope;
 mod output;
 pub mod process;
 mod reach;

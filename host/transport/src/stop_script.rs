@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::login_scope;
+
 /// TERM each second for the grace time, then KILL, and a look each 0.2 s. It returns 0 when nothing is left alive.
 ///
 /// `ps` tells zombies from live processes, and finds what has left the group: members of the command's session, and
 /// descendants in sessions of their own, which are remembered with their group and session for when their parents are gone.
-/// Only what has no parent of ours any more at the first look is not found. A target without a usable `ps` is asked by signal 0,
-/// where "not permitted" means alive. A process that has the group's number and is in no such
+/// What has no parent of ours any more at the first look is a daemon: it is not ended, but where the login has a scope it is seen there,
+/// and the return code is 1. A target without a usable `ps` is asked by signal 0, where "not permitted" means alive. A process that has the group's number and is in no such
 /// group is about to make it, so it is waited for; it may also be another one that got the number later, so it is not signalled.
 pub(crate) fn stop_script(group: &str, grace: Duration) -> String {
     format!(
@@ -52,7 +54,21 @@ signal() {{
   kill "-$1" "-$g" 2>/dev/null
   for p in $live; do [ "$p" = coming ] || kill -s "$1" "$p" 2>/dev/null; done
 }}
+look() {{ read -r l 2>/dev/null <"/proc/$1/stat" && l=${{l##*") "}} && set -- $l && state=$1 parent=$2 start=${{20}}; }}
+daemons() {{
+  [ "$ae_scope" ] || return 1
+  there=' '
+  while read -r p; do there="$there$p "; done 2>/dev/null <"$ae_scope"
+  for p in $there; do
+    look "$p" || continue
+    case "$state $there" in Z*|X*|*" $parent "*) continue ;; esac
+    [ "$start" -ge "$began" ] 2>/dev/null && return 0
+  done
+  return 1
+}}
 pause() {{ sleep 0.2 2>/dev/null || {{ sleep 1; i=$((i + 4)); }}; i=$((i + 1)); }}
+ae_scope=
+if look "$g"; then began=$start; {find_scope}; fi
 i=0; next=0
 while [ "$i" -lt "$n" ] && alive; do
   if [ "$i" -ge "$next" ]; then signal TERM; next=$((next + 5)); fi
@@ -64,7 +80,8 @@ while alive; do
   signal KILL
   pause
 done
-return 0"#,
-        ticks = grace.as_millis() / 200
+! daemons"#,
+        ticks = grace.as_millis() / 200,
+        find_scope = login_scope::find("$g"),
     )
 }

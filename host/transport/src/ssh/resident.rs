@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::marker::Token;
+use crate::login_scope;
 use crate::shell::quote;
 
 /// The shell's process group as another process of the shell sees it.
@@ -96,7 +97,7 @@ const EXECUTABLE: &str =
 const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; ae_looks=; case ${BASH_VERSION-}${KSH_VERSION-} in "") ae_looks=$ae_p ;; esac; "#;
 
 /// Finds the list of the scope's processes, and what is in it. The directories say first whether there are scopes at all.
-const SCOPE: &str = r#"ae_scope=; ae_first=" "; if [ "$ae_looks" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then while IFS=: read -r ae_x ae_y ae_z; do case $ae_y$ae_z in /*/session-*.scope) ae_x=$ae_z ;; name=systemd/*/session-*.scope) ae_x=/systemd$ae_z ;; *) continue ;; esac; ae_x=/sys/fs/cgroup$ae_x/cgroup.procs; [ -r "$ae_x" ] && ae_scope=$ae_x; done </proc/self/cgroup; [ "$ae_scope" ] && while read -r ae_y; do ae_first="$ae_first$ae_y "; done <"$ae_scope"; fi; "#;
+const SCOPE: &str = r#"ae_scope=; ae_first=" "; if [ "$ae_looks" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then FIND; [ "$ae_scope" ] && while read -r ae_y; do ae_first="$ae_first$ae_y "; done <"$ae_scope"; fi; "#;
 
 /// What a new shell writes to stderr before it does a line.
 pub(super) const READY: &[u8] = b"\x1eready\x1e";
@@ -133,7 +134,8 @@ pub(super) fn script() -> String {
         EMPTY,
         EXECUTABLE,
     ];
-    [&functions.concat(), BEGIN, SCOPE, &known, LOOP].concat()
+    let scope = SCOPE.replace("FIND", &login_scope::find("self"));
+    [&functions.concat(), BEGIN, &scope, &known, LOOP].concat()
 }
 
 /// A test whether the process group in a variable has a process that is not gone. Not all shells take `kill -s 0` or `--`.

@@ -167,6 +167,40 @@ mod tests {
     }
 
     #[test]
+    fn each_shell_sees_a_daemon_in_the_scope_of_the_login() {
+        use std::io::{BufRead as _, Write as _};
+        use std::os::unix::process::CommandExt as _;
+        let pipe = std::process::Stdio::piped;
+        for (number, shell) in shells().into_iter().enumerate() {
+            let name = format!("session-stop{}x{number}.scope", std::process::id());
+            let Some(scope) = autoexec_test_support::scope::Scope::new(&name).unwrap() else { return };
+            for (start, code) in [("setsid sh -c 'sleep 300 >/dev/null & echo $!'", 1), ("echo", 0)] {
+                let mut leader = std::process::Command::new("/bin/sh")
+                    .args(["-c", &format!("read go; {start}; sleep 300")])
+                    .process_group(0)
+                    .stdin(pipe())
+                    .stdout(pipe())
+                    .spawn()
+                    .unwrap();
+                scope.enter(leader.id()).unwrap();
+                leader.stdin.take().unwrap().write_all(b"go\n").unwrap();
+                let mut said = String::new();
+                std::io::BufReader::new(leader.stdout.take().unwrap()).read_line(&mut said).unwrap();
+                let script = stop_script(&leader.id().to_string(), Duration::from_secs(2));
+                let reaper = std::thread::spawn(move || leader.wait());
+                let output = of(shell).arg(format!("f() {{\n{script}\n}}\nf")).output().unwrap();
+                assert_eq!(output.status.code(), Some(code), "{shell}: {output:?}");
+                assert!(output.stderr.is_empty(), "{shell}: {output:?}");
+                reaper.join().unwrap().unwrap();
+                if let Ok(daemon) = said.trim().parse() {
+                    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), nix::sys::signal::SIGKILL)
+                        .unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_stop_script_works_in_each_shell_with_and_without_ps() {
         let tools = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/bin/sleep", tools.path().join("sleep")).unwrap();

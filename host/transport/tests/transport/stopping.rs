@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use autoexec_test_support::scope::Scope;
 use autoexec_transport::ssh::{ExecRequest, REMOTE_GRACE, RemoteCommand, RemoteEnd, SshConnection, SshError};
 use autoexec_transport::{Exit, StopHandle, StopLevel, StopOutcome, StopToken};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 
 use crate::harness::{Bed, Collected, DEADLINE, lives, shell};
@@ -66,6 +69,37 @@ async fn term_reaches_a_silent_command_within_a_fraction_of_a_second() {
     let told = told.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     println!("TERM after {:.0} ms", (at - told) * 1000.0);
     assert!(at - told < 2.0, "{}", at - told);
+}
+
+#[tokio::test]
+async fn a_daemon_goes_on_and_is_no_proof_where_logins_have_scopes() {
+    let bed = Bed::new();
+    let Some(scope) = Scope::new("session-autoexec2.scope").unwrap() else { return };
+    scope.enter(bed.server.pid().unwrap()).unwrap();
+    // One that an operation before has started is not this one's.
+    let daemon = "setsid sh -c 'sleep 600 </dev/null >/dev/null 2>&1 & echo daemon $!'";
+    let mut connection = bed.connect().await;
+    let before = Collected::new();
+    connection.run(shell(daemon), before.clone(), &StopToken::never(), |_| {}).await.unwrap();
+    for (start, proved_dead) in [(String::new(), true), (format!("{daemon}; "), false)] {
+        let (sink, stop) = (Collected::new(), StopHandle::new());
+        let command = shell(&format!("{start}echo ready; sleep 600"));
+        let running = self::start(connection, command, &sink, &stop);
+        sink.line("ready").await;
+        stop.raise(StopLevel::Terminate);
+        let end;
+        (end, connection) = running.await.unwrap();
+        assert_eq!(end.unwrap().stopped, Some(StopOutcome { proved_dead }), "{start}");
+        if !proved_dead {
+            end_daemon(sink.pid("daemon").await);
+        }
+    }
+    end_daemon(before.pid("daemon").await);
+}
+
+fn end_daemon(pid: i32) {
+    assert!(lives(pid));
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }
 
 #[tokio::test]
