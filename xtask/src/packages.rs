@@ -51,6 +51,11 @@ pub(crate) const TESTS: &[Package] = &[
     },
     Package { name: "sudo", file: "/usr/bin/sudo", purpose: "tests run commands as another user" },
     Package { name: "acl", file: "/usr/bin/setfacl", purpose: "tests share directories with another user" },
+    Package {
+        name: "libpam-oath",
+        file: "/usr/share/doc/libpam-oath/copyright",
+        purpose: "a test logs in to an account with one-time codes",
+    },
     Package { name: "tcsh", file: "/usr/bin/tcsh", purpose: "a test logs in to an account with this shell" },
     Package { name: "fish", file: "/usr/bin/fish", purpose: "a login shell that is no POSIX shell" },
     Package { name: "zsh", file: "/usr/bin/zsh", purpose: "a login shell that is nearly a POSIX shell" },

@@ -24,8 +24,20 @@ const CHANGES: [&str; 9] = [
     "\u{65b0}\u{5bc6}\u{7801}",
     "\u{5f53}\u{524d}",
 ];
-/// What a second factor is asked for by. Its server may log what it takes for a code.
-const CODES: [&str; 4] = ["code", "token", "otp", "\u{9a8c}\u{8bc1}\u{7801}"];
+/// What a second factor is asked for by, in English and Chinese. Its server may log what it takes for a code.
+const CODES: [&str; 11] = [
+    "code",
+    "token",
+    "otp",
+    "one-time",
+    "one time",
+    "second factor",
+    "yubikey",
+    "\u{9a8c}\u{8bc1}\u{7801}",
+    "\u{52a8}\u{6001}",
+    "\u{4ee4}\u{724c}",
+    "\u{4e00}\u{6b21}\u{6027}",
+];
 
 /// Answers hidden prompts with the password, and shown ones and those that want something else with nothing.
 pub(super) struct Answers<'a> {
@@ -34,11 +46,13 @@ pub(super) struct Answers<'a> {
     asked: Vec<String>,
     /// The password is to be changed: from then on nothing is answered.
     expired: bool,
+    /// Something else than the password was asked for.
+    withheld: bool,
 }
 
 impl<'a> Answers<'a> {
     pub(super) fn new(password: &'a Secret) -> Self {
-        Self { password, rounds: 0, asked: Vec::new(), expired: false }
+        Self { password, rounds: 0, asked: Vec::new(), expired: false, withheld: false }
     }
 
     /// What a person has to know of the questions, with a space in front.
@@ -50,14 +64,15 @@ impl<'a> Answers<'a> {
         };
         // One question is the usual one.
         let asked = match self.asked.as_slice() {
-            [] | [_] => String::new(),
+            [] => String::new(),
+            [_] if !self.withheld => String::new(),
             asked => format!(" [it asked: {}]", asked.join(", ")),
         };
         format!("{expired}{asked}")
     }
 
     fn answer(&mut self, prompt: &Prompt<'_>) -> String {
-        let text = prompt.text.to_lowercase();
+        let text = question(&prompt.text);
         let asks = |words: &[&str]| words.iter().any(|word| text.contains(word));
         self.expired |= asks(&CHANGES);
         if self.asked.len() < MAX_SHOWN {
@@ -72,10 +87,21 @@ impl<'a> Answers<'a> {
             self.asked.push(format!("{shown:?}"));
         }
         if prompt.echo || self.expired || self.rounds > MAX_ROUNDS || asks(&CODES) {
+            self.withheld = true;
             return String::new();
         }
         self.password.expose().to_owned()
     }
+}
+
+/// What is asked for, in small letters, without the account and the host that it is asked for: their names may be anything.
+fn question(prompt: &str) -> String {
+    let text = prompt.to_lowercase();
+    let text = match text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((account, rest)) if account.contains('@') => rest,
+        _ => &text,
+    };
+    text.split(" for ").next().unwrap_or_default().to_owned()
 }
 
 impl KeyboardInteractivePrompt for Answers<'_> {
@@ -123,6 +149,25 @@ mod tests {
             ["", ""]
         );
         assert!(answers.remark().contains("Verification code:"), "{}", answers.remark());
+    }
+
+    #[test]
+    fn names_of_accounts_and_hosts_are_no_questions() {
+        let password = Secret::new("pw".to_owned());
+        for (asks, answer) in [
+            ("Password for bob@token.example:", "pw"),
+            ("(otp@codes) Password:", "pw"),
+            ("LDAP Password: ", "pw"),
+            ("One-time password (OATH) for `bob': ", ""),
+            ("YubiKey for `bob': ", ""),
+            ("Second Factor (optional): ", ""),
+            ("(bob@host) Enter PASSCODE: ", ""),
+            ("\u{52a8}\u{6001}\u{53e3}\u{4ee4}: ", ""),
+        ] {
+            let mut answers = Answers::new(&password);
+            assert_eq!(ask(&mut answers, &[(asks, false)]), [answer], "{asks}");
+            assert_eq!(answers.remark().is_empty(), !answer.is_empty(), "{asks}: {}", answers.remark());
+        }
     }
 
     #[test]

@@ -95,6 +95,37 @@ async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
     assert_eq!(ground.shadow(), before, "no password has changed");
 }
 
+/// Codes by event, so that no clock is needed.
+const CODES: &str = "auth required pam_oath.so usersfile=/etc/users.oath window=5 digits=6\n";
+const OTHERWISE: &str = "account required pam_unix.so\nsession required pam_permit.so\n";
+
+#[tokio::test]
+async fn a_code_is_not_answered_with_the_password() {
+    let Some(ground) = Ground::new() else { return };
+    let machine = &ground.apart.machine;
+    if machine.sh("ls /lib/*/security/pam_oath.so").is_err() {
+        autoexec_test_support::skip::skipped("pam_oath (apt-get install libpam-oath)");
+        return;
+    }
+    // What is answered is a code that is used up where it is one: the password is right as an answer to both.
+    machine.write("/etc/users.oath", "HOTP bob - 3132333435363738393031323334353637383930\n").unwrap();
+    machine.sh("chmod 600 /etc/users.oath").unwrap();
+    machine.sh("echo bob:755224 | chpasswd").unwrap();
+    let code = || SshAuth::Password(Secret::new("755224".to_owned()));
+    for (before, methods, auth) in [
+        ("auth required pam_unix.so\n", "keyboard-interactive", vec![code()]),
+        ("", "publickey,keyboard-interactive", vec![ground.key(), code()]),
+    ] {
+        machine.write("/etc/pam.d/sshd", format!("{before}{CODES}{OTHERWISE}")).unwrap();
+        ground.configure(&format!("{BY_QUESTIONS}\nAuthenticationMethods {methods}"));
+        let error = ground.apart.connect_with(ground.apart.address(), "bob", auth).await.unwrap_err();
+        let SshErrorKind::Auth { .. } = error.kind() else { panic!("{methods}: {error}") };
+        let text = error.to_string();
+        assert!(text.contains("One-time password") && !text.contains("755224"), "{methods}: {text}");
+    }
+    assert!(!machine.read("/etc/users.oath").unwrap().contains("755224"), "the code was used");
+}
+
 #[tokio::test]
 async fn a_host_that_lets_the_account_not_in_is_an_error_that_says_where_to_look() {
     let Some(ground) = Ground::new() else { return };

@@ -178,8 +178,18 @@ impl Apart {
         user: &str,
         auth: SshAuth,
     ) -> Result<SshConnection, SshError> {
+        self.connect_with(address, user, vec![auth]).await
+    }
+
+    /// The same with several ways to log in.
+    pub(crate) async fn connect_with(
+        &self,
+        address: SocketAddr,
+        user: &str,
+        auth: Vec<SshAuth>,
+    ) -> Result<SshConnection, SshError> {
         let (host, port) = (address.ip().to_string(), address.port());
-        let target = SshTarget { host, port, user: user.to_owned(), auth: vec![auth] };
+        let target = SshTarget { host, port, user: user.to_owned(), auth };
         self.connector.connect(&target, &StopToken::never()).await
     }
 
