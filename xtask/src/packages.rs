@@ -51,6 +51,7 @@ pub(crate) const TESTS: &[Package] = &[
     },
     Package { name: "sudo", file: "/usr/bin/sudo", purpose: "tests run commands as another user" },
     Package { name: "acl", file: "/usr/bin/setfacl", purpose: "tests share directories with another user" },
+    Package { name: "dropbear-bin", file: "/usr/sbin/dropbear", purpose: "a test logs in to this server" },
     Package {
         name: "libpam-oath",
         file: "/usr/share/doc/libpam-oath/copyright",

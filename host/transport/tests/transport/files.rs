@@ -45,7 +45,7 @@ fn found_tree(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
         .collect()
 }
 
-async fn uploads_a_tree(bed: &Bed, connection: &mut SshConnection) {
+pub(crate) async fn uploads_a_tree(bed: &Bed, connection: &mut SshConnection) {
     let never = StopToken::never();
     let local = bed.path("tree");
     let wanted = local_tree(&local);

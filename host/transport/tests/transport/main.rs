@@ -5,6 +5,7 @@
 mod becoming;
 mod connecting;
 mod detached;
+mod dropbear;
 mod expired;
 mod files;
 mod harness;
