@@ -8,9 +8,12 @@ use crate::login_scope;
 ///
 /// `ps` tells zombies from live processes, and finds what has left the group: members of the command's session, and
 /// descendants in sessions of their own, which are remembered with their group and session for when their parents are gone.
-/// What has no parent of ours any more at the first look is a daemon: it is not ended, but where the login has a scope it is seen there,
-/// and the return code is 1. A target without a usable `ps` is asked by signal 0, where "not permitted" means alive. A process that has the group's number and is in no such
-/// group is about to make it, so it is waited for; it may also be another one that got the number later, so it is not signalled.
+/// What has no parent of ours any more at the first look is a daemon. It is not ended; where the login has a scope, it is seen
+/// there as what has no parent in the scope and is no older than the command, and the return code is 1.
+///
+/// A target without a usable `ps` is asked by signal 0, where "not permitted" means alive. A process that has the group's number
+/// and is in no such group is about to make it, so it is waited for; it may also be another one that got the number later, so it
+/// is not signalled.
 pub(crate) fn stop_script(group: &str, grace: Duration) -> String {
     format!(
         r#"g={group}; n={ticks}; kin=

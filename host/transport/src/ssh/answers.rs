@@ -101,7 +101,11 @@ fn question(prompt: &str) -> String {
         Some((account, rest)) if account.contains('@') => rest,
         _ => &text,
     };
-    text.split(" for ").next().unwrap_or_default().to_owned()
+    match text.split_once("password for ") {
+        // A name is one word: "for your token" is a question.
+        Some((before, name)) if !name.trim_end().contains(' ') => format!("{before}password"),
+        _ => text.to_owned(),
+    }
 }
 
 impl KeyboardInteractivePrompt for Answers<'_> {
@@ -159,6 +163,9 @@ mod tests {
             ("(otp@codes) Password:", "pw"),
             ("LDAP Password: ", "pw"),
             ("One-time password (OATH) for `bob': ", ""),
+            ("One-time password for bob:", ""),
+            ("Password for your token: ", ""),
+            ("Response for token 17: ", ""),
             ("YubiKey for `bob': ", ""),
             ("Second Factor (optional): ", ""),
             ("(bob@host) Enter PASSCODE: ", ""),

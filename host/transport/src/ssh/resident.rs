@@ -250,15 +250,9 @@ mod tests {
         line: &[u8],
         token: &Token,
     ) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
-        let mut command = of(shell);
-        command.arg(script);
-        talk(command, line, token)
-    }
-
-    fn talk(mut shell: std::process::Command, line: &[u8], token: &Token) -> (Vec<Report>, Vec<u8>, Vec<u8>) {
         use std::io::Write;
         let pipe = std::process::Stdio::piped;
-        let mut child = shell.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        let mut child = of(shell).arg(script).stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(line).unwrap();
         let output = child.wait_with_output().unwrap();
         let (mut reports, mut data) = (Vec::new(), Vec::new());

@@ -80,7 +80,10 @@ async fn a_daemon_goes_on_and_is_no_proof_where_logins_have_scopes() {
     let daemon = "setsid sh -c 'sleep 600 </dev/null >/dev/null 2>&1 & echo daemon $!'";
     let mut connection = bed.connect().await;
     let before = Collected::new();
-    connection.run(shell(daemon), before.clone(), &StopToken::never(), |_| {}).await.unwrap();
+    // Linux tells the beginning of a process in hundredths of a second.
+    for script in [daemon, "sleep 0.1"] {
+        connection.run(shell(script), before.clone(), &StopToken::never(), |_| {}).await.unwrap();
+    }
     for (start, proved_dead) in [(String::new(), true), (format!("{daemon}; "), false)] {
         let (sink, stop) = (Collected::new(), StopHandle::new());
         let command = shell(&format!("{start}echo ready; sleep 600"));
