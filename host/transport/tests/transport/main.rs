@@ -17,6 +17,7 @@ mod local;
 mod removing;
 mod running;
 mod sftp;
+mod shells;
 mod staying;
 mod stopping;
 mod syncing;
