@@ -82,13 +82,25 @@ fn text(name: &str, component: &str) -> Vec<u8> {
     named(name, wat::parse_str(component).unwrap())
 }
 
+/// 64 bytes of the longest function's instructions: where the file has anything else depends on what it was built with.
+fn inside_a_function(component: &[u8]) -> std::ops::Range<usize> {
+    let bodies =
+        wasmparser::Parser::new(0).parse_all(component).filter_map(|payload| match payload.unwrap() {
+            wasmparser::Payload::CodeSectionEntry(body) => Some(body.range()),
+            _ => None,
+        });
+    let longest = bodies.max_by_key(ExactSizeIterator::len).unwrap();
+    let middle = longest.start + longest.len() / 2;
+    assert!(middle + 64 < longest.end, "{longest:?}");
+    middle..middle + 64
+}
+
 fn tools() -> Vec<(&'static str, Vec<u8>)> {
     let good = Core::default().tool("bad/good");
     let hello = guest("demo/hello").unwrap();
     let half = good[..good.len() / 2].to_vec();
     let mut damaged = hello.clone();
-    let middle = damaged.len() / 2;
-    damaged[middle..middle + 64].fill(0xff);
+    damaged[inside_a_function(&hello)].fill(0xff);
     let mut twice = good.clone();
     let mut more = manifest("bad/good");
     more.capabilities
