@@ -48,6 +48,19 @@ async fn a_target_with_any_shell_gets_everything_done() {
 /// The process that sshd has started for the command.
 const WHO: &str = "p=$PPID; while set -- $(cat /proc/$p/stat) && [ \"$(cat /proc/$4/comm)\" != sshd ]; do p=$4; done; echo $p";
 
+fn task(dir: &RemoteDir, entries: &[UploadEntry], script: &str) -> RemoteTask {
+    let mut command = shell(script);
+    dir.path().clone_into(&mut command.dir);
+    let inventory = Some(Inventory::new(&Digests::default()));
+    RemoteTask {
+        setup: Some(Setup { dir: dir.clone(), make: true, entries: entries.to_vec(), inventory, kept: None }),
+        command,
+        wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 1000 }),
+        detached: None,
+        removes_dir: false,
+    }
+}
+
 struct Target<'a> {
     apart: &'a Apart,
     what: String,
@@ -90,25 +103,6 @@ impl Target<'_> {
         connection
     }
 
-    fn task(&self, dir: &RemoteDir, entries: &[UploadEntry], script: &str) -> RemoteTask {
-        let mut command = shell(script);
-        dir.path().clone_into(&mut command.dir);
-        let inventory = Some(Inventory::new(&Digests::default()));
-        RemoteTask {
-            setup: Some(Setup {
-                dir: dir.clone(),
-                make: true,
-                entries: entries.to_vec(),
-                inventory,
-                kept: None,
-            }),
-            command,
-            wanted: Some(Wanted { files: vec![format!("{dir}/out")], max_bytes: 1000 }),
-            detached: None,
-            removes_dir: false,
-        }
-    }
-
     async fn takes_files(&self, mut connection: SshConnection) -> SshConnection {
         let what = &self.what;
         let never = StopToken::never();
@@ -125,7 +119,7 @@ impl Target<'_> {
         for detached in [false, true] {
             let dir = RemoteDir::new("autoexec-shells").unwrap();
             let script = "./small; sha256sum <\"lib/it's big\" >out; cat out";
-            let mut task = self.task(&dir, &entries, script);
+            let mut task = task(&dir, &entries, script);
             task.detached = detached.then(|| DetachedRun::new(&dir, "run"));
             let sink = Collected::new();
             let end = connection.run_task(task, sink.clone(), &never, |_| {}).await;
