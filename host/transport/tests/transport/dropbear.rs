@@ -5,10 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use autoexec_test_support::skip::skipped;
-use autoexec_transport::ssh::{RemoteCommand, SshConnection};
+use autoexec_transport::ssh::{
+    HostPatterns, HostRule, JumpHost, RemoteCommand, SshConnection, SshConnector, SshTarget,
+};
 use autoexec_transport::{Exit, StopHandle, StopLevel, StopOutcome, StopToken};
 use nix::unistd::User;
 
@@ -125,4 +128,26 @@ async fn a_target_with_dropbear_gets_everything_done() {
     let (end, mut connection) = running.await.unwrap();
     assert_eq!(end.unwrap().stopped, Some(StopOutcome { proved_dead: true }));
     assert_eq!(run(&mut connection, shell("echo on")).await, (Some(Exit::Code(0)), "on\n".to_owned()));
+}
+
+#[tokio::test]
+async fn dropbear_is_a_jump_host_like_any_other() {
+    let mut bed = Bed::new();
+    let Some(dropbear) = Dropbear::start(&bed) else { return };
+    let target = bed.target(vec![bed.key()]);
+    let jump = JumpHost {
+        target: SshTarget { port: dropbear.port, ..bed.target(vec![bed.key()]) },
+        logins_per_second: None,
+    };
+    let everywhere = HostRule::new(HostPatterns::new(["*"]));
+    bed.settings.rules = vec![HostRule { jumps: Some(vec![Arc::new(jump)]), ..everywhere }];
+    let connector = SshConnector::new(bed.settings.clone());
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut connection = connector.connect(&target, &StopToken::never()).await.unwrap();
+        let (exit, text) = run(&mut connection, shell("seq 1 100000")).await;
+        assert_eq!(exit, Some(Exit::Code(0)));
+        assert!(text == numbers(100_000));
+        held.push(connection);
+    }
 }
