@@ -10,3 +10,8 @@ pub(crate) fn find(process: &str) -> String {
          [ -r \"$ae_x\" ] && ae_scope=$ae_x; done </proc/{process}/cgroup"
     )
 }
+
+/// Shell text that adds the numbers of the processes in that file to a variable, each with a space behind it.
+pub(crate) fn members(variable: &str) -> String {
+    format!("while read -r ae_y; do {variable}=\"${variable}$ae_y \"; done <\"$ae_scope\"")
+}

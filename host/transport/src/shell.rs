@@ -25,10 +25,17 @@ pub(crate) fn is_variable_name(name: &str) -> bool {
 pub(crate) mod shells_for_tests {
     /// The shells that may be `/bin/sh` on a target.
     pub(crate) fn shells() -> Vec<&'static str> {
+        installed(&["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/mksh"])
+    }
+
+    /// Shells that are no `/bin/sh` anywhere, and that accounts may have all the same.
+    pub(crate) fn strange_shells() -> Vec<&'static str> {
+        installed(&["/usr/bin/tcsh", "/usr/bin/fish", "/usr/bin/zsh"])
+    }
+
+    fn installed(shells: &[&'static str]) -> Vec<&'static str> {
         let (found, missing): (Vec<_>, Vec<_>) =
-            ["/bin/dash", "/bin/bash", "/bin/ksh", "/bin/busybox", "/bin/mksh"]
-                .into_iter()
-                .partition(|shell| std::path::Path::new(shell).exists());
+            shells.iter().copied().partition(|shell| std::path::Path::new(shell).exists());
         if !missing.is_empty() {
             autoexec_test_support::skip::skipped(format_args!("{missing:?}"));
         }

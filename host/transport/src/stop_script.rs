@@ -61,7 +61,7 @@ look() {{ read -r l 2>/dev/null <"/proc/$1/stat" && l=${{l##*") "}} && set -- $l
 daemons() {{
   [ "$ae_scope" ] || return 1
   there=' '
-  while read -r p; do there="$there$p "; done 2>/dev/null <"$ae_scope"
+  {{ {members}; }} 2>/dev/null
   for p in $there; do
     look "$p" || continue
     case "$state $there" in Z*|X*|*" $parent "*) continue ;; esac
@@ -86,5 +86,6 @@ done
 ! daemons"#,
         ticks = grace.as_millis() / 200,
         find_scope = login_scope::find("$g"),
+        members = login_scope::members("there"),
     )
 }

@@ -143,7 +143,7 @@ impl Sshd {
 
     /// Kills the server's side of all live connections, as a crash of the target would look to a client.
     pub fn kill_sessions(&self) {
-        for session in self.pid().map(pid_of).map(children_of).unwrap_or_default() {
+        for session in self.sessions() {
             for child in children_of(session) {
                 if is_sshd(child) {
                     let _ = kill(child, Signal::SIGKILL);
@@ -158,13 +158,18 @@ impl Sshd {
         let end = Instant::now() + within;
         loop {
             self.kill_sessions();
-            let left = self.pid().map(pid_of).map(children_of).unwrap_or_default().len();
+            let left = self.sessions().len();
             if left == 0 {
                 return Ok(());
             }
             ensure!(Instant::now() < end, "{left} sessions of sshd are still there after {within:?}");
             std::thread::sleep(POLL);
         }
+    }
+
+    /// The process of each connection.
+    fn sessions(&self) -> Vec<Pid> {
+        self.pid().map(pid_of).map(children_of).unwrap_or_default()
     }
 
     /// What the server has logged so far.

@@ -23,6 +23,8 @@ const WIDTH: u32 = 50;
 /// What runs on the target, every time, in a login shell: scripts of jobs rely on the variables of the account's profile.
 const SCRIPT: &str = "echo done";
 const OPERATIONS: [u32; 2] = [1, 5];
+/// How long sessions may take to end.
+const SETTLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How much is measured.
 pub(super) struct Sizes {
@@ -110,9 +112,6 @@ fn table(ground: &Ground<'_>, runs: u32, attended: &Attended) -> Result<Table> {
     }
     Ok(Table { nodes: ground.nodes, operations: ground.operations, rows })
 }
-
-/// How long sessions may take to end.
-const SETTLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a tool leaves is not for the next one to bear: connections that Ansible keeps open end by themselves only a minute later, and
 /// files are written out when the system likes.

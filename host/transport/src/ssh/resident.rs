@@ -97,7 +97,7 @@ const EXECUTABLE: &str =
 const BEGIN: &str = r#"printf "\036ready\036" >&2; ae_p=; cd -P /proc/self 2>/dev/null && [ "$PWD" = "/proc/$$" ] && ae_p=1; cd /; ae_looks=; case ${BASH_VERSION-}${KSH_VERSION-} in "") ae_looks=$ae_p ;; esac; "#;
 
 /// Finds the list of the scope's processes, and what is in it. The directories say first whether there are scopes at all.
-const SCOPE: &str = r#"ae_scope=; ae_first=" "; if [ "$ae_looks" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then FIND; [ "$ae_scope" ] && while read -r ae_y; do ae_first="$ae_first$ae_y "; done <"$ae_scope"; fi; "#;
+const SCOPE: &str = r#"ae_scope=; ae_first=" "; if [ "$ae_looks" ] && { [ -d /sys/fs/cgroup/user.slice ] || [ -d /sys/fs/cgroup/systemd/user.slice ]; }; then FIND; [ "$ae_scope" ] && MEMBERS; fi; "#;
 
 /// What a new shell writes to stderr before it does a line.
 pub(super) const READY: &[u8] = b"\x1eready\x1e";
@@ -134,7 +134,9 @@ pub(super) fn script() -> String {
         EMPTY,
         EXECUTABLE,
     ];
-    let scope = SCOPE.replace("FIND", &login_scope::find("self"));
+    let scope = SCOPE
+        .replace("FIND", &login_scope::find("self"))
+        .replace("MEMBERS", &login_scope::members("ae_first"));
     [&functions.concat(), BEGIN, &scope, &known, LOOP].concat()
 }
 
@@ -226,7 +228,7 @@ mod tests {
     use super::super::task::RemoteCommand;
     use super::super::wrapper::Wrapper;
     use super::*;
-    use crate::shell::shells_for_tests::{of, shells};
+    use crate::shell::shells_for_tests::{of, shells, strange_shells};
 
     fn line(command: &RemoteCommand, token: &Token, afterwards: Afterwards) -> Vec<u8> {
         line_after("", command, token, afterwards)
@@ -302,22 +304,11 @@ mod tests {
         }
     }
 
-    /// Shells that accounts may have.
-    fn login_shells() -> Vec<&'static str> {
-        let (there, missing): (Vec<_>, Vec<_>) = ["/usr/bin/tcsh", "/usr/bin/fish", "/usr/bin/zsh"]
-            .into_iter()
-            .partition(|shell| std::path::Path::new(shell).exists());
-        if !missing.is_empty() {
-            autoexec_test_support::skip::skipped(format_args!("{missing:?}"));
-        }
-        shells().into_iter().chain(there).collect()
-    }
-
     #[test]
     fn any_login_shell_comes_to_the_lines() {
         let token = Token::random().unwrap();
         let line = line(&RemoteCommand::for_tests(), &token, Afterwards::StaysAlone);
-        for shell in login_shells() {
+        for shell in shells().into_iter().chain(strange_shells()) {
             let (reports, _, stderr) = conversation_with(shell, command(), &line, &token);
             assert_eq!(reports.last(), Some(&Report::Over), "{shell}: {reports:?}");
             assert_eq!(String::from_utf8_lossy(&stderr), String::from_utf8_lossy(READY), "{shell}");

@@ -89,6 +89,11 @@ mod tests {
     use super::*;
     use crate::shell::shells_for_tests::{of, shells};
 
+    /// The whole script, for a shell.
+    fn stopping(group: i32, grace: Duration) -> String {
+        format!("f() {{\n{}\n}}\nf", stop_script(&group.to_string(), grace))
+    }
+
     /// A group whose leader ignores TERM and has a child, and a thread that reaps the leader.
     fn stubborn_group() -> (i32, std::thread::JoinHandle<()>) {
         let (group, reaper, _) =
@@ -98,13 +103,22 @@ mod tests {
 
     /// The leader of a group, which does that; and the first line that it says.
     fn stubborn(script: &str) -> (i32, std::thread::JoinHandle<()>, String) {
+        leader(script, |_| {})
+    }
+
+    /// The same after something was done with the process.
+    fn leader(script: &str, prepare: impl FnOnce(u32)) -> (i32, std::thread::JoinHandle<()>, String) {
         use std::os::unix::process::CommandExt;
+        let pipe = std::process::Stdio::piped;
         let mut leader = std::process::Command::new("/bin/sh")
-            .args(["-c", script])
+            .args(["-c", &format!("read go; {script}")])
             .process_group(0)
-            .stdout(std::process::Stdio::piped())
+            .stdin(pipe())
+            .stdout(pipe())
             .spawn()
             .unwrap();
+        prepare(leader.id());
+        std::io::Write::write_all(&mut leader.stdin.take().unwrap(), b"go\n").unwrap();
         let mut line = String::new();
         let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();
@@ -119,9 +133,9 @@ mod tests {
                 .args(["-c", "sleep 0.3; exec setsid sleep 300"])
                 .spawn()
                 .unwrap();
-            let group = coming.id().to_string();
+            let group = i32::try_from(coming.id()).unwrap();
             let reaper = std::thread::spawn(move || coming.wait().unwrap());
-            let script = format!("f() {{\n{}\n}}\nf", stop_script(&group, Duration::from_secs(2)));
+            let script = stopping(group, Duration::from_secs(2));
             assert!(of(shell).arg(script).status().unwrap().success(), "{shell}");
             let ended = std::os::unix::process::ExitStatusExt::signal(&reaper.join().unwrap());
             assert_eq!(ended, Some(15), "{shell}");
@@ -131,7 +145,7 @@ mod tests {
     #[test]
     fn a_process_that_only_has_the_number_of_the_group_is_no_proof_and_lives_on() {
         let mut other = std::process::Command::new("/bin/sleep").arg("300").spawn().unwrap();
-        let script = format!("f() {{\n{}\n}}\nf", stop_script(&other.id().to_string(), Duration::ZERO));
+        let script = stopping(i32::try_from(other.id()).unwrap(), Duration::ZERO);
         assert_eq!(of("/bin/sh").arg(script).status().unwrap().code(), Some(1));
         assert_eq!(other.try_wait().unwrap(), None);
         other.kill().unwrap();
@@ -158,8 +172,7 @@ mod tests {
             let (group, reaper, said) = stubborn(KIN);
             let kin: i32 = said.trim().parse().unwrap();
             assert!(lives(kin), "{shell}");
-            let script = stop_script(&group.to_string(), Duration::from_millis(400));
-            let output = of(shell).arg(format!("f() {{\n{script}\n}}\nf")).output().unwrap();
+            let output = of(shell).arg(stopping(group, Duration::from_millis(400))).output().unwrap();
             assert!(output.status.success(), "{shell}: {output:?}");
             assert!(!lives(group) && !lives(kin), "{shell}");
             reaper.join().unwrap();
@@ -168,30 +181,16 @@ mod tests {
 
     #[test]
     fn each_shell_sees_a_daemon_in_the_scope_of_the_login() {
-        use std::io::{BufRead as _, Write as _};
-        use std::os::unix::process::CommandExt as _;
-        let pipe = std::process::Stdio::piped;
         for (number, shell) in shells().into_iter().enumerate() {
             let name = format!("session-stop{}x{number}.scope", std::process::id());
             let Some(scope) = autoexec_test_support::scope::Scope::new(&name).unwrap() else { return };
             for (start, code) in [("setsid sh -c 'sleep 300 >/dev/null & echo $!'", 1), ("echo", 0)] {
-                let mut leader = std::process::Command::new("/bin/sh")
-                    .args(["-c", &format!("read go; {start}; sleep 300")])
-                    .process_group(0)
-                    .stdin(pipe())
-                    .stdout(pipe())
-                    .spawn()
-                    .unwrap();
-                scope.enter(leader.id()).unwrap();
-                leader.stdin.take().unwrap().write_all(b"go\n").unwrap();
-                let mut said = String::new();
-                std::io::BufReader::new(leader.stdout.take().unwrap()).read_line(&mut said).unwrap();
-                let script = stop_script(&leader.id().to_string(), Duration::from_secs(2));
-                let reaper = std::thread::spawn(move || leader.wait());
-                let output = of(shell).arg(format!("f() {{\n{script}\n}}\nf")).output().unwrap();
+                let script = format!("{start}; sleep 300");
+                let (group, reaper, said) = leader(&script, |pid| scope.enter(pid).unwrap());
+                let output = of(shell).arg(stopping(group, Duration::from_secs(2))).output().unwrap();
                 assert_eq!(output.status.code(), Some(code), "{shell}: {output:?}");
                 assert!(output.stderr.is_empty(), "{shell}: {output:?}");
-                reaper.join().unwrap().unwrap();
+                reaper.join().unwrap();
                 if let Ok(daemon) = said.trim().parse() {
                     nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), nix::sys::signal::SIGKILL)
                         .unwrap();
@@ -208,8 +207,7 @@ mod tests {
         for shell in shells() {
             for path in ["/usr/bin:/bin", without_ps] {
                 let (group, reaper) = stubborn_group();
-                let script =
-                    format!("f() {{\n{}\n}}\nf", stop_script(&group.to_string(), Duration::from_millis(400)));
+                let script = stopping(group, Duration::from_millis(400));
                 let output = of(shell).arg(script).env("PATH", path).output().unwrap();
                 assert!(output.status.success(), "{shell} {path}: {output:?}");
                 assert!(!lives(group), "{shell} {path}");

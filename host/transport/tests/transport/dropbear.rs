@@ -6,18 +6,18 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use autoexec_test_support::skip::skipped;
-use autoexec_transport::ssh::{
-    HostPatterns, HostRule, JumpHost, RemoteCommand, SshConnection, SshConnector, SshTarget,
-};
+use autoexec_transport::ssh::{JumpHost, SshTarget};
 use autoexec_transport::{Exit, StopHandle, StopLevel, StopOutcome, StopToken};
 use nix::unistd::User;
 
 use crate::files::uploads_a_tree;
-use crate::harness::{Bed, Collected, DEADLINE, numbers, root_or_skip, shell};
+use crate::harness::{Bed, Collected, numbers, root_or_skip, shell, until};
+use crate::jumping::through;
+use crate::running::run;
 use crate::staying::shell_of;
+use crate::stopping::start;
 
 const PROGRAM: &str = "/usr/sbin/dropbear";
 
@@ -35,7 +35,7 @@ impl Drop for Dropbear {
 }
 
 impl Dropbear {
-    fn start(bed: &Bed) -> Option<Self> {
+    async fn start(bed: &Bed) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             skipped("dropbear (apt-get install dropbear-bin)");
             return None;
@@ -54,12 +54,12 @@ impl Dropbear {
         let host_key = bed.path("dropbear_key");
         let made = Command::new("dropbearkey").args(["-t", "ed25519", "-f"]).arg(&host_key).output().unwrap();
         assert!(made.status.success(), "{made:?}");
-        Some(Self::listen(&host_key, &bed.path("dropbear_log")))
+        Some(Self::listen(&host_key, &bed.path("dropbear_log")).await)
     }
 
-    fn listen(host_key: &Path, log: &Path) -> Self {
-        loop {
-            // Another process may take the port before the server does.
+    async fn listen(host_key: &Path, log: &Path) -> Self {
+        // Another process may take the port before the server does.
+        for _ in 0..5 {
             let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
             let server = Command::new(PROGRAM)
                 .args(["-F", "-E", "-p", &format!("127.0.0.1:{port}"), "-r"])
@@ -70,31 +70,24 @@ impl Dropbear {
                 .spawn()
                 .unwrap();
             let mut dropbear = Self { server, port };
-            let end = Instant::now() + DEADLINE;
-            while Instant::now() < end {
-                if dropbear.server.try_wait().unwrap().is_some() {
-                    break;
-                }
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return dropbear;
-                }
-                std::thread::sleep(Duration::from_millis(20));
+            let mut has_ended = false;
+            until("dropbear listens, or has ended", || {
+                has_ended = dropbear.server.try_wait().unwrap().is_some();
+                has_ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
+            })
+            .await;
+            if !has_ended {
+                return dropbear;
             }
-            assert!(Instant::now() < end, "{}", fs::read_to_string(log).unwrap());
         }
+        panic!("{}", fs::read_to_string(log).unwrap());
     }
-}
-
-async fn run(connection: &mut SshConnection, command: RemoteCommand) -> (Option<Exit>, String) {
-    let sink = Collected::new();
-    let end = connection.run(command, sink.clone(), &StopToken::never(), |_| {}).await.unwrap();
-    (end.exit, sink.text())
 }
 
 #[tokio::test]
 async fn a_target_with_dropbear_gets_everything_done() {
     let bed = Bed::new();
-    let Some(dropbear) = Dropbear::start(&bed) else { return };
+    let Some(dropbear) = Dropbear::start(&bed).await else { return };
     let mut connection = bed.connect_through(dropbear.port).await;
     for (script, exit, text) in [
         ("echo out; echo err >&2; exit 7", Exit::Code(7), "out\nerr\n".to_owned()),
@@ -117,12 +110,8 @@ async fn a_target_with_dropbear_gets_everything_done() {
     assert!(fs::read(&local).unwrap() == content);
 
     let (sink, stop) = (Collected::new(), StopHandle::new());
-    let (seen, token) = (sink.clone(), stop.token());
     let stubborn = shell("trap '' TERM; sleep 600 & echo ready; while :; do sleep 1; done");
-    let running = tokio::spawn(async move {
-        let end = connection.run(stubborn, seen, &token, |_| {}).await;
-        (end, connection)
-    });
+    let running = start(connection, stubborn, &sink, &stop);
     sink.line("ready").await;
     stop.raise(StopLevel::Terminate);
     let (end, mut connection) = running.await.unwrap();
@@ -133,15 +122,13 @@ async fn a_target_with_dropbear_gets_everything_done() {
 #[tokio::test]
 async fn dropbear_is_a_jump_host_like_any_other() {
     let mut bed = Bed::new();
-    let Some(dropbear) = Dropbear::start(&bed) else { return };
+    let Some(dropbear) = Dropbear::start(&bed).await else { return };
     let target = bed.target(vec![bed.key()]);
     let jump = JumpHost {
         target: SshTarget { port: dropbear.port, ..bed.target(vec![bed.key()]) },
         logins_per_second: None,
     };
-    let everywhere = HostRule::new(HostPatterns::new(["*"]));
-    bed.settings.rules = vec![HostRule { jumps: Some(vec![Arc::new(jump)]), ..everywhere }];
-    let connector = SshConnector::new(bed.settings.clone());
+    let connector = through(&mut bed, vec![Arc::new(jump)]);
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut connection = connector.connect(&target, &StopToken::never()).await.unwrap();

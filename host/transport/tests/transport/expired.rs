@@ -16,7 +16,6 @@ const SOON: Duration = Duration::from_secs(20);
 /// A machine with two accounts.
 struct Ground {
     apart: Apart,
-    config: String,
 }
 
 impl Ground {
@@ -29,13 +28,7 @@ impl Ground {
                 .sh(&format!("useradd -m -s /bin/sh {user} && echo {user}:{password} | chpasswd"))
                 .unwrap();
         }
-        let config = machine.read("/run/scratch/sshd_config").unwrap();
-        Some(Self { apart, config })
-    }
-
-    /// The server's further options, in front of the others: it takes the first one that says something.
-    fn configure(&self, lines: &str) {
-        self.apart.machine.write("/run/scratch/sshd_config", format!("{lines}\n{}", self.config)).unwrap();
+        Some(Self { apart })
     }
 
     fn key(&self) -> SshAuth {
@@ -62,7 +55,7 @@ const BY_QUESTIONS: &str = "UsePAM yes\nPasswordAuthentication no\nKbdInteractiv
 #[tokio::test]
 async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
     let Some(ground) = Ground::new() else { return };
-    ground.configure(BY_QUESTIONS);
+    ground.apart.configure(BY_QUESTIONS);
     ground.connect("bob", password()).await.unwrap();
     ground.apart.machine.sh("chage -d 0 bob").unwrap();
     let before = ground.shadow();
@@ -77,7 +70,7 @@ async fn an_expired_password_is_an_error_that_says_so_and_is_not_changed() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 
     // With a password, or a key, the login is one, and nothing can be done with it.
-    ground.configure(BY_PASSWORD);
+    ground.apart.configure(BY_PASSWORD);
     for auth in [password(), ground.key()] {
         let begun = Instant::now();
         let mut connection = ground.connect("bob", auth).await.unwrap();
@@ -117,7 +110,7 @@ async fn a_code_is_not_answered_with_the_password() {
         ("", "publickey,keyboard-interactive", vec![ground.key(), code()]),
     ] {
         machine.write("/etc/pam.d/sshd", format!("{before}{CODES}{OTHERWISE}")).unwrap();
-        ground.configure(&format!("{BY_QUESTIONS}\nAuthenticationMethods {methods}"));
+        ground.apart.configure(&format!("{BY_QUESTIONS}\nAuthenticationMethods {methods}"));
         let error = ground.apart.connect_with(ground.apart.address(), "bob", auth).await.unwrap_err();
         let SshErrorKind::Auth { .. } = error.kind() else { panic!("{methods}: {error}") };
         let text = error.to_string();
@@ -132,7 +125,7 @@ async fn a_host_that_lets_the_account_not_in_is_an_error_that_says_where_to_look
     for prepare in ["chage -E 0 bob", "chage -E -1 bob; echo closed >/run/nologin"] {
         ground.apart.machine.sh(prepare).unwrap();
         for (config, auth) in [(BY_PASSWORD, password()), (BY_QUESTIONS, ground.key())] {
-            ground.configure(config);
+            ground.apart.configure(config);
             let error = ground.connect("bob", auth).await.unwrap_err();
             assert!(matches!(error.kind(), SshErrorKind::ConnectionLost { .. }), "{error}");
             let text = error.to_string();

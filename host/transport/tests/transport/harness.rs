@@ -145,11 +145,14 @@ fn settings(dir: &tempfile::TempDir) -> SshSettings {
     }
 }
 
+const SCRATCH_CONFIG: &str = "/run/scratch/sshd_config";
+
 /// A machine of its own, and what a client needs for it.
 pub(crate) struct Apart {
     pub(crate) machine: Scratch,
     pub(crate) dir: tempfile::TempDir,
     connector: SshConnector,
+    config: String,
 }
 
 impl Apart {
@@ -164,7 +167,14 @@ impl Apart {
         }
         let dir = tempfile::tempdir().unwrap();
         let connector = SshConnector::new(change(settings(&dir)));
-        Some(Self { machine: Scratch::start().unwrap(), dir, connector })
+        let machine = Scratch::start().unwrap();
+        let config = machine.read(SCRATCH_CONFIG).unwrap();
+        Some(Self { machine, dir, connector, config })
+    }
+
+    /// The server's further options, in front of its own: it takes the first one that says something.
+    pub(crate) fn configure(&self, lines: &str) {
+        self.machine.write(SCRATCH_CONFIG, format!("{lines}\n{}", self.config)).unwrap();
     }
 
     pub(crate) fn key(&self) -> SshAuth {

@@ -20,7 +20,7 @@ fn jump(bed: &Bed) -> Arc<JumpHost> {
     Arc::new(JumpHost { target: bed.target(vec![bed.key()]), logins_per_second: None })
 }
 
-fn through(bed: &mut Bed, jumps: Vec<Arc<JumpHost>>) -> SshConnector {
+pub(crate) fn through(bed: &mut Bed, jumps: Vec<Arc<JumpHost>>) -> SshConnector {
     bed.settings.rules = vec![HostRule { jumps: Some(jumps), ..everywhere() }];
     SshConnector::new(bed.settings.clone())
 }

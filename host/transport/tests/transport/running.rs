@@ -19,7 +19,7 @@ async fn exec(connection: &mut SshConnection, command: &str, stdin: &[u8]) -> (O
     (end.exit, sink.bytes())
 }
 
-async fn run(connection: &mut SshConnection, command: RemoteCommand) -> (Option<Exit>, String) {
+pub(crate) async fn run(connection: &mut SshConnection, command: RemoteCommand) -> (Option<Exit>, String) {
     let sink = Collected::new();
     let end = connection.run(command, sink.clone(), &StopToken::never(), |_| {}).await.unwrap();
     assert_eq!(end.stopped, None);

@@ -11,6 +11,7 @@ use autoexec_transport::ssh::{
 use autoexec_transport::{Exit, StopHandle, StopLevel, StopOutcome, StopToken};
 
 use crate::harness::{Apart, Collected, numbers, shell};
+use crate::stopping::start;
 
 /// Shells, and the directory of tools where they have their own.
 const SHELLS: [(&str, Option<&str>); 5] = [
@@ -32,8 +33,7 @@ async fn a_target_with_any_shell_gets_everything_done() {
         let machine = &apart.machine;
         machine.sh(&format!("ln -sf {path} /usr/bin/sh")).unwrap();
         if let Some(tools) = tools {
-            let config = machine.read("/run/scratch/sshd_config").unwrap();
-            machine.write("/run/scratch/sshd_config", format!("SetEnv PATH={tools}\n{config}")).unwrap();
+            apart.configure(&format!("SetEnv PATH={tools}"));
             machine.sh(&format!("mkdir {tools} && busybox --install -s {tools}")).unwrap();
         }
         let what = format!("{path} {tools:?}");
@@ -143,15 +143,10 @@ impl Target<'_> {
         connection
     }
 
-    async fn stops(&self, mut connection: SshConnection) {
+    async fn stops(&self, connection: SshConnection) {
         let what = &self.what;
         let (sink, stop) = (Collected::new(), StopHandle::new());
-        let (seen, token) = (sink.clone(), stop.token());
-        let waiting = shell("sleep 600 & echo ready; wait");
-        let running = tokio::spawn(async move {
-            let end = connection.run(waiting, seen, &token, |_| {}).await;
-            (end, connection)
-        });
+        let running = start(connection, shell("sleep 600 & echo ready; wait"), &sink, &stop);
         sink.line("ready").await;
         stop.raise(StopLevel::Terminate);
         let (end, mut connection) = running.await.unwrap();

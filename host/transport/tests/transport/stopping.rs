@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{Bed, Collected, DEADLINE, lives, shell};
 
-type Running = JoinHandle<(Result<RemoteEnd, SshError>, SshConnection)>;
+pub(crate) type Running = JoinHandle<(Result<RemoteEnd, SshError>, SshConnection)>;
 
-fn start(
+/// Runs a command, and gives the connection back.
+pub(crate) fn start(
     mut connection: SshConnection,
     command: RemoteCommand,
     sink: &std::sync::Arc<Collected>,
