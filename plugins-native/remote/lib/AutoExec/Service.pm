@@ -1,18 +1,22 @@
 package AutoExec::Service;
 
-# What startwait and stopwait share: whether addresses answer, and what is new in log files.
+# What startwait and stopwait share: whether addresses answer, what is new in log files, and commands that are waited for.
 
 use strict;
 use warnings;
 
 use Fcntl ();
 use File::Basename ();
+use POSIX ();
+use Time::HiRes ();
 
 use AutoExec::Net;
 use AutoExecUtils;
 
 my $TRY_LIMIT = 9;
 my $READ_LIMIT = 1024 * 1024;
+# Seconds from one look at the addresses and the logs to the next.
+my $ROUND = 3;
 
 # The addresses of an option: host:port or URL, separated by commas or semicolons.
 sub addresses {
@@ -155,32 +159,63 @@ sub _decoded {
 
 # --- Commands ---------------------------------------------------------------------------------------------------------
 
-# Starts a command line in a session of its own; with $quiet away from our output, so that it may outlive us. Returns its
-# process id.
+# Starts a command line in a session of its own; with $quiet away from our output, so that it may outlive us. Returns what
+# wait_for and finish want to know of it.
 sub start {
-    my ($command, $quiet) = @_;
-    AutoExecUtils::info("Execte script:$command");
+    my ($line, $quiet) = @_;
+    AutoExecUtils::info("Execte script:$line");
     my $pid = fork;
     if (not defined $pid) {
         AutoExecUtils::error("Can not start a process: $!");
         exit 1;
     }
-    return $pid if $pid;
-    require POSIX;
+    return {line => $line, pid => $pid, running => 1} if $pid;
     POSIX::setsid();
     open STDIN, '<', '/dev/null';
     if ($quiet) {
         open STDOUT, '>', '/dev/null';
         open STDERR, '>', '/dev/null';
     }
-    { no warnings 'exec'; exec '/bin/sh', '-c', $command; }
+    { no warnings 'exec'; exec '/bin/sh', '-c', $line; }
     POSIX::_exit(127);
 }
 
-# The text of a failed command's end: its status as the shell has it.
-sub exit_code {
-    my ($status) = @_;
-    return $status & 127 ? 128 + ($status & 127) : $status >> 8;
+# Asks every round whether it is so, the first time at once and the last time when the seconds are over. A failure of the
+# command is told when it is seen; the wait goes on.
+sub wait_for {
+    my ($command, $seconds, $is_so) = @_;
+    my $deadline = now() + $seconds;
+    while (1) {
+        my $begin = now();
+        return 1 if $is_so->();
+        _look_at($command);
+        my $now = now();
+        return 0 if $now >= $deadline;
+        my $next = $begin + $ROUND;
+        $next = $now + 0.1 if $next < $now + 0.1;
+        $next = $deadline if $next > $deadline;
+        pause($next - $now);
+    }
+}
+
+sub _look_at {
+    my ($command) = @_;
+    return unless $command->{running} and waitpid($command->{pid}, POSIX::WNOHANG()) == $command->{pid};
+    $command->{running} = 0;
+    AutoExecUtils::warning("Execute command failed:$command->{line}") if $? != 0;
+    return;
+}
+
+# Seconds and their parts, of a clock that nobody sets where there is one: whole seconds would take up to one off a limit.
+sub now {
+    my $now = eval { Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) };
+    return defined $now ? $now : Time::HiRes::time();
+}
+
+sub pause {
+    my ($seconds) = @_;
+    select undef, undef, undef, $seconds;
+    return;
 }
 
 # Runs the command behind it; a failure is only told.
@@ -193,16 +228,17 @@ sub post {
     return;
 }
 
-# Ends a session's processes: INT, and KILL where that does not help.
+# Ends a command with all of its session: INT, and KILL where that does not help.
 sub finish {
-    my ($pid) = @_;
-    kill 'INT', -$pid;
+    my ($command) = @_;
+    my $session = $command->{pid};
+    kill 'INT', -$session;
     for (1 .. 30) {
-        waitpid $pid, 1;
-        return unless kill 0, -$pid;
-        select undef, undef, undef, 0.1;
+        waitpid $session, POSIX::WNOHANG();
+        return unless kill 0, -$session;
+        pause(0.1);
     }
-    kill 'KILL', -$pid;
+    kill 'KILL', -$session;
     return;
 }
 

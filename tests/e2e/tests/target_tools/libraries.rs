@@ -183,3 +183,57 @@ fn a_backup_is_never_written_over() {
     assert_eq!(std::fs::read_to_string(file("other.20261126-150000.1")).unwrap(), "secret");
     assert!(log.contains("ERROR: Can not create away/file.20261126-150000.\n"), "{log}");
 }
+
+/// The wait of startwait and stopwait by a clock that only its pauses and its questions move. Arguments: the limit, how long
+/// a question takes, and when the answer is yes.
+const WAIT: &str = r#"
+use lib $ENV{LIB};
+use AutoExec::Service;
+my ($limit, $takes, $yes) = @ARGV;
+my ($begin, $now) = (41.9, 41.9);
+my $command = AutoExec::Service::start('exit 3', 1);
+sub has_ended {
+    open my $file, '<', "/proc/$command->{pid}/stat" or return 1;
+    return <$file> =~ /\) Z /;
+}
+{
+    no warnings 'redefine';
+    *AutoExec::Service::now = sub { $now };
+    *AutoExec::Service::pause = sub {
+        $now += $_[0];
+        # The command has no part in that clock.
+        select undef, undef, undef, 0.01 until has_ended();
+    };
+}
+my @asked;
+my $is_so = AutoExec::Service::wait_for($command, $limit, sub {
+    push @asked, sprintf '%.1f', $now - $begin;
+    $now += $takes;
+    return $now - $begin > $yes;
+});
+printf "%s; asked at @asked\n", $is_so ? 'yes' : 'no';
+"#;
+
+#[test]
+fn a_wait_has_its_whole_limit_and_tells_of_the_commands_failure() {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&script, WAIT).unwrap();
+    for (limit, takes, yes, expected) in [
+        ("1", "0", "99", "no; asked at 0.0 1.0"),
+        ("4", "0", "99", "no; asked at 0.0 3.0 4.0"),
+        ("7", "0", "5", "yes; asked at 0.0 3.0 6.0"),
+        ("10", "4", "99", "no; asked at 0.0 4.1 8.2"),
+    ] {
+        let output = Command::new("perl")
+            .arg(script.path())
+            .args([limit, takes, yes])
+            .env("LIB", tools().join("lib"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.lines().last(), Some(expected), "{said}");
+        let failures = said.lines().filter(|line| *line == "WARN: Execute command failed:exit 3").count();
+        assert_eq!(failures, 1, "limit {limit}: {said}");
+    }
+}

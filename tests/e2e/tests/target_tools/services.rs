@@ -65,7 +65,7 @@ fn a_service_is_started_and_stopped_and_a_time_limit_is_a_failure() {
             stop.check(),
             stop.clone(),
             stop,
-            start.with("prescript", "exit 3").with("timeout", "1").with("closetty", "1"),
+            start.with("prescript", "exit 3").with("timeout", "3").with("closetty", "1"),
         ])
         .unwrap();
     assert!(
