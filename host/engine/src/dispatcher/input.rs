@@ -152,6 +152,8 @@ pub(crate) enum SchedulerMessage {
         phase: PhaseName,
         nodes: u64,
     },
+    /// Answered when all that was told before is known, so that the gate says what came of it.
+    Settled(oneshot::Sender<()>),
     /// No unit of the phase is left; the reply is what became of it.
     PhaseDone {
         phase: PhaseName,

@@ -68,6 +68,7 @@ impl From<Vec<RunEvent>> for Reaction {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Permission(oneshot::Sender<Permission>, Permission),
+    Settled(oneshot::Sender<()>),
     Phase(oneshot::Sender<(PhaseStatus, PhaseCounts)>, PhaseStatus, PhaseCounts),
 }
 
@@ -78,6 +79,7 @@ impl Reply {
         match self {
             Self::Permission(..) if !recorded => {}
             Self::Permission(sender, permission) => drop(sender.send(permission)),
+            Self::Settled(sender) => drop(sender.send(())),
             Self::Phase(sender, status, counts) => drop(sender.send((status, counts))),
         }
     }
@@ -132,6 +134,9 @@ impl RunState {
         match input {
             Input::Unit(UnitMessage { position, node, kind: UnitMessageKind::Start(reply) }) => {
                 self.start_unit(position, node, reply)
+            }
+            Input::Scheduler(SchedulerMessage::Settled(reply)) => {
+                Reaction { events: Vec::new(), reply: Some(Reply::Settled(reply)) }
             }
             Input::Scheduler(SchedulerMessage::PhaseDone { phase, reply }) => self.end_phase(&phase, reply),
             Input::Unit(message) => self.handle_unit(message).into(),
@@ -253,7 +258,8 @@ impl RunState {
                 }
                 Vec::new()
             }
-            SchedulerMessage::PhaseDone { .. } => Vec::new(), // answered in `handle`
+            // Answered in `handle`.
+            SchedulerMessage::Settled(_) | SchedulerMessage::PhaseDone { .. } => Vec::new(),
             SchedulerMessage::PhaseBroken { position, text } => self.break_phase(position, text),
             SchedulerMessage::RoundFinished { position, round, of } => {
                 vec![RunEvent::RoundFinished { position, round, of }]

@@ -81,11 +81,15 @@ impl Feeder {
         }
     }
 
-    /// Waits until all fed nodes are done.
+    /// Waits until all fed nodes are done and the gate says what came of them: a failure that is told is not known yet.
     pub(super) async fn settle(&mut self) {
         while let Some(ended) = self.units.join_next().await {
             self.check(ended);
         }
+        let (reply, known) = oneshot::channel();
+        self.shared.tell(SchedulerMessage::Settled(reply));
+        // The dispatcher outlives the scheduler.
+        let _ = known.await;
     }
 
     /// A panic in a unit is a defect of ours. The unit has told its failure; the reason is for whoever mends it.
