@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use autoexec_model::{Node, Protocol};
 use autoexec_sandbox::{SecretValue, TargetError, TargetSession};
 use autoexec_transport::ssh::{
-    RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind, SshTerminal,
+    RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind, SshTerminal, quote,
 };
 use autoexec_transport::tagent::{Agent, AgentDir, Start, TagentError, TagentErrorKind};
 use autoexec_transport::{OutputSink, StopToken, UploadEntry};
@@ -192,11 +192,13 @@ impl NodeShell for OverAgent {
     async fn run(
         &self,
         program_line: &str,
-        env: Vec<(String, String)>,
+        mut env: Vec<(String, String)>,
         sink: Arc<dyn OutputSink>,
         stop: &StopToken,
     ) -> Result<RemoteEnd, TargetError> {
         if self.is_windows() {
+            // An agent takes it for the wish for a terminal, and fails where it has none.
+            env.retain(|(name, _)| !name.eq_ignore_ascii_case("TERM"));
             // By the name of the directory its processes are found again.
             let line = format!("cd /d \"{}\" & {program_line}", self.root);
             let start = Start::windows(&self.root, line, env);
@@ -204,7 +206,9 @@ impl NodeShell for OverAgent {
             return self.agent.run(&start, &*sink, stop, || {}).await.map_err(|error| over_agent(&error));
         }
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (start, entry) = Start::posix(&self.root, number, self.root.path(), program_line, env);
+        // In the script, not in the request: agents log that, and a component's variables may be secrets.
+        let line = assigned(&env)? + program_line;
+        let (start, entry) = Start::posix(&self.root, number, self.root.path(), &line, Vec::new());
         self.put(vec![entry]).await?;
         self.agent.run(&start, &*sink, stop, || {}).await.map_err(|error| over_agent(&error))
     }
@@ -218,6 +222,22 @@ impl NodeShell for OverAgent {
         let removed = self.agent.remove_dir(&self.root, &StopToken::never()).await;
         removed.map_err(|error| error.to_string())
     }
+}
+
+/// The variables as a shell has them in front of a simple command.
+fn assigned(env: &[(String, String)]) -> Result<String, TargetError> {
+    let one = |(name, value): &(String, String)| {
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = name.bytes().all(usable) && !name.starts_with(|first: char| first.is_ascii_digit());
+        if name.is_empty() || !is_name {
+            return Err(TargetError::Other(format!("{name:?} is no name for a variable")));
+        }
+        if value.contains('\0') {
+            return Err(TargetError::Other(format!("the value of {name} holds a NUL byte")));
+        }
+        Ok(format!("{name}={} ", quote(value)))
+    };
+    env.iter().map(one).collect()
 }
 
 fn over_ssh(error: &SshError) -> TargetError {
@@ -255,5 +275,70 @@ fn over_agent(error: &TagentError) -> TargetError {
         TagentErrorKind::ConnectionLost { .. } => TargetError::Disconnected(text),
         TagentErrorKind::TooLarge { limit, .. } => TargetError::TooLarge(*limit),
         _ => TargetError::Other(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use autoexec_test_support::agent::{AgentDouble, AgentOptions};
+    use autoexec_transport::{Exit, UploadSource};
+    use serde_json::json;
+
+    use super::*;
+    use crate::samples::Sample;
+
+    #[derive(Default)]
+    struct Said(Mutex<String>);
+
+    impl OutputSink for Said {
+        fn output(&self, bytes: &[u8]) {
+            self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        }
+    }
+
+    async fn behind(double: &AgentDouble) -> Box<dyn NodeShell> {
+        let sample = Sample::new(autoexec_model::command_line::ShellExpansion::Off);
+        let node = json!({"resourceId": 71, "host": "127.0.0.1", "protocol": "tagent",
+            "protocolPort": double.port(), "username": "none", "password": "demo-Secret-01"});
+        let node = Node::from_object(node.as_object().unwrap().clone()).unwrap();
+        open(&sample.shared, &node, "autoexec-1-2-3", &StopToken::never()).await.unwrap()
+    }
+
+    fn variables() -> Vec<(String, String)> {
+        [("TERM", "xterm"), ("WORD", "a 'b' $c")].map(|(name, value)| (name.into(), value.into())).into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn variables_of_a_component_reach_the_command_and_not_the_agent() {
+        let double = AgentDouble::start(AgentOptions::default()).unwrap();
+        let shell = behind(&double).await;
+        let script = UploadSource::Bytes(b"echo \"$TERM $WORD\"\n".to_vec());
+        shell.put(vec![UploadEntry { source: script, dest: "x".to_owned(), mode: 0o600 }]).await.unwrap();
+        let said = Arc::new(Said::default());
+        let sink = Arc::clone(&said) as Arc<dyn OutputSink>;
+        let end = shell.run("sh x", variables(), sink, &StopToken::never()).await.unwrap();
+        assert_eq!(end.exit, Some(Exit::Code(0)));
+        assert_eq!(*said.0.lock().unwrap(), "xterm a 'b' $c\n");
+        let sent: Vec<String> = double.requests().iter().map(|request| request.text(2)).collect();
+        assert!(sent.iter().all(|text| !text.contains("TERM") && !text.contains("WORD")), "{sent:?}");
+        let odd = vec![("A B".to_owned(), "secret".to_owned())];
+        let refused = shell.run("sh x", odd, Arc::new(Said::default()), &StopToken::never()).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("A B") && !refused.contains("secret"), "{refused}");
+        shell.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_windows_agent_is_not_asked_for_a_terminal() {
+        let options =
+            AgentOptions { os: "windows".to_owned(), charset: "cp936".to_owned(), ..Default::default() };
+        let double = AgentDouble::start(options).unwrap();
+        let shell = behind(&double).await;
+        shell.run("cd", variables(), Arc::new(Said::default()), &StopToken::never()).await.unwrap();
+        let sent = double.requests().last().unwrap().text(2);
+        assert!(sent.contains("WORD") && !sent.contains("TERM"), "{sent}");
+        shell.close().await.unwrap();
     }
 }

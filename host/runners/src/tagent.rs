@@ -261,17 +261,25 @@ struct AgentFiles<'a> {
     stop: &'a StopToken,
 }
 
+impl AgentFiles<'_> {
+    /// A path that is no pattern to the agent: one that is would be read as a file that is not there.
+    async fn plain(&self, path: &str) -> Result<String, String> {
+        let plain = self.agent.plain_name(self.root, path, self.stop).await;
+        plain.map_err(|error| error.to_string())
+    }
+}
+
 #[async_trait]
 impl RemoteFiles for AgentFiles<'_> {
     async fn read(&mut self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, String> {
-        let bytes = self.agent.read_file(path, max_bytes, self.stop).await;
+        let plain = self.plain(path).await?;
+        let bytes = self.agent.read_file(&plain, max_bytes, self.stop).await;
         let bytes = bytes.map_err(|error| error.to_string())?;
         Ok(bytes.map(|bytes| self.root.info().charset.to_utf8(bytes)))
     }
 
     async fn download(&mut self, remote: &str, local: &Path, max_bytes: u64) -> Result<Option<u64>, String> {
-        let plain = self.agent.plain_name(self.root, remote, self.stop).await;
-        let plain = plain.map_err(|error| error.to_string())?;
+        let plain = self.plain(remote).await?;
         let fetched = self.agent.download(&plain, local, max_bytes, self.stop).await;
         fetched.map_err(|error| error.to_string())
     }
@@ -285,5 +293,35 @@ impl RemoteFiles for AgentFiles<'_> {
 
     fn slashed<'a>(&self, path: &'a str) -> Cow<'a, str> {
         if self.root.info().is_windows() { path.replace('\\', "/").into() } else { path.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use autoexec_model::command_line::ShellExpansion;
+    use autoexec_test_support::agent::{AgentDouble, AgentOptions};
+    use serde_json::json;
+
+    use super::*;
+    use crate::samples::Sample;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_in_a_directory_whose_name_is_a_pattern_are_found() {
+        let double = AgentDouble::start(AgentOptions::default()).unwrap();
+        let sample = Sample::new(ShellExpansion::Off);
+        let node = json!({"resourceId": 71, "host": "127.0.0.1", "protocol": "tagent",
+            "protocolPort": double.port(), "username": "none", "password": "demo-Secret-01"});
+        let node = Node::from_object(node.as_object().unwrap().clone()).unwrap();
+        let agent = agent_of(&sample.shared, &node).unwrap();
+        let stop = StopToken::never();
+        let root = agent.make_private_dir("autoexec-1-2-3", &stop).await.unwrap();
+        let mut files = AgentFiles { agent: &agent, root: &root, stop: &stop };
+        for directory in ["pack[1]", "a b"] {
+            let path = format!("{root}/{directory}/output.json");
+            assert_eq!(files.read(&path, 100).await.unwrap(), None, "{path}");
+            std::fs::create_dir(format!("{root}/{directory}")).unwrap();
+            std::fs::write(&path, "{}").unwrap();
+            assert_eq!(files.read(&path, 100).await.unwrap(), Some(b"{}".to_vec()), "{path}");
+        }
     }
 }

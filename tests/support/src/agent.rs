@@ -31,6 +31,8 @@ pub struct AgentOptions {
     pub os: String,
     /// The charset it announces.
     pub charset: String,
+    /// What the name of its `$TMPDIR` starts with.
+    pub tmp: String,
     /// What it does wrong.
     pub fault: Fault,
 }
@@ -42,6 +44,7 @@ impl Default for AgentOptions {
             encrypted: false,
             os: "Linux".to_owned(),
             charset: "UTF-8".to_owned(),
+            tmp: "tagent.".to_owned(),
             fault: Fault::None,
         }
     }
@@ -81,6 +84,12 @@ pub enum Fault {
     EndlessData,
     /// The same with one byte in each chunk, and this pause.
     EndlessBytes(Duration),
+    /// The same as fast as it can, for commands too.
+    Flood,
+    /// Sends a directory, then far more filling than an archiver needs in small chunks, and this text at the end.
+    LateFailure(&'static str),
+    /// Knows no account.
+    NoSuchUser,
     /// Sends this instead of a greeting, as it is, and keeps the connection.
     Greets(Vec<u8>),
     /// Accepts nobody.
@@ -139,9 +148,10 @@ impl AgentDouble {
     pub fn start(options: AgentOptions) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("bind the agent")?;
         let port = listener.local_addr()?.port();
+        let tmp = tempfile::Builder::new().prefix(&options.tmp).tempdir()?;
         let shared = Arc::new(Shared {
             options: Mutex::new(options),
-            tmp: tempfile::Builder::new().prefix("tagent.").tempdir()?,
+            tmp,
             requests: Mutex::new(Vec::new()),
             started: Mutex::new(Vec::new()),
             sessions: session::Sessions::default(),

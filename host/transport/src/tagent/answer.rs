@@ -1,17 +1,20 @@
 //! What an agent's answers mean (spec §4). Pure.
 
+use std::borrow::Cow;
+
 use super::charset::Charset;
 use super::error::TagentErrorKind;
 use super::handshake::excerpt;
 
 const READY: &str = "Status:200";
-/// The status an answer without a number stands for.
+/// The status of a number that is none of a process.
 const NO_STATUS: i32 = -1;
 
 /// How a command ended, as the text of the final chunk says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandEnd {
-    /// Its exit status. The agent gives a signal's bare number, which cannot be told from a code.
+    /// Its exit status. The agent gives a signal's bare number, which cannot be told from a code. Codes of Windows have
+    /// 32 bits; those with the highest bit are negative here, as they are to its own programs.
     Status(i32),
     /// The agent could not run it, or ended it.
     Refused(String),
@@ -20,17 +23,30 @@ pub enum CommandEnd {
 impl CommandEnd {
     /// Reads the text of the final chunk.
     pub fn parse(text: &[u8], charset: Charset) -> Self {
+        if text.is_empty() {
+            return Self::Status(0);
+        }
         let said = charset.decode_lossy(text);
         let trimmed = said.trim();
         if trimmed.is_empty() {
-            return Self::Status(0);
+            return Self::Refused("nothing but blanks".to_owned());
         }
         if trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
             // More digits than a status can have is still a failure.
-            return Self::Status(trimmed.parse().unwrap_or(NO_STATUS));
+            return Self::Status(trimmed.parse::<u32>().map_or(NO_STATUS, u32::cast_signed));
         }
-        Self::Refused(printable(trimmed))
+        Self::Refused(printable(&without_command(trimmed)))
     }
+}
+
+/// An agent that cannot start a command says `Launch '<command>' failed: <why>`. The command may hold secrets, and
+/// quotes; so all but the end goes.
+fn without_command(said: &str) -> Cow<'_, str> {
+    const BEFORE: &str = "Launch ";
+    const AFTER: &str = "' failed:";
+    let Some((start, rest)) = said.split_once(BEFORE) else { return said.into() };
+    let why = rest.rsplit_once(AFTER).map_or("", |(_, why)| why);
+    format!("{start}Launch failed:{why}").into()
 }
 
 /// Reads the chunk that lets an upload begin.
@@ -99,7 +115,11 @@ mod tests {
         assert_eq!(end(b""), CommandEnd::Status(0));
         assert_eq!(end(b"3"), CommandEnd::Status(3));
         assert_eq!(end(b"255\r\n"), CommandEnd::Status(255));
+        assert_eq!(end(b"3221225477"), CommandEnd::Status(-1_073_741_819), "0xC0000005");
         assert_eq!(end(b"99999999999999999999"), CommandEnd::Status(-1));
+        for blank in [&b"\n"[..], b" ", b"\r\n"] {
+            assert_eq!(end(blank), CommandEnd::Refused("nothing but blanks".to_owned()), "{blank:?}");
+        }
         assert_eq!(
             end(b"execute timeout(2 seconds)\n"),
             CommandEnd::Refused("execute timeout(2 seconds)".to_owned())
@@ -108,6 +128,20 @@ mod tests {
         assert_eq!(long.len(), 500);
         let gbk = Charset::for_label("cp936").unwrap();
         assert_eq!(CommandEnd::parse(b"\xd6\xd0", gbk), CommandEnd::Refused("中".to_owned()));
+    }
+
+    #[test]
+    fn a_command_that_cannot_start_is_not_repeated() {
+        for (text, wanted) in [
+            ("Launch 'x --password p1' failed: No such file", "Launch failed: No such file"),
+            ("Launch 'x 'p1' failed: p2' failed: No such file", "Launch failed: No such file"),
+            ("ERROR: Launch asynchronized 'x p1' failed: why", "ERROR: Launch failed: why"),
+            ("Launch 'x p1' failed: ", "Launch failed:"),
+            ("Launch 'x p1", "Launch failed:"),
+        ] {
+            let end = CommandEnd::parse(text.as_bytes(), utf8());
+            assert_eq!(end, CommandEnd::Refused(wanted.to_owned()), "{text}");
+        }
     }
 
     #[test]

@@ -54,11 +54,11 @@ impl Charset {
         self.code_page.map_or_else(|| self.encoding.name().to_owned(), |number| format!("cp{number}"))
     }
 
-    /// The text in this charset; what it does not have becomes `?`.
-    pub fn encode(self, text: &str) -> Vec<u8> {
+    /// The text in this charset, and the number of characters that it does not have, which became `?`.
+    pub fn encode(self, text: &str) -> (Vec<u8>, u64) {
         let mut bytes = Vec::new();
-        self.encode_to(text, &mut bytes);
-        bytes
+        let replaced = self.encode_to(text, &mut bytes);
+        (bytes, replaced)
     }
 
     /// Appends the text; returns the number of characters that became `?`.

@@ -73,7 +73,7 @@ impl Agent {
             let (mut wire, info) = self.open(Turn::Wait).await?;
             self.ask(&mut wire, &info, &request).await?;
             match wire.receive(Step::Answer, Some(self.answer_limit())).await? {
-                Frame::Data(said) if said == info.charset.encode(text) => Ok(info),
+                Frame::Data(said) if said == info.charset.encode(text).0 => Ok(info),
                 Frame::Data(said) => {
                     let said = failure(&said, info.charset);
                     Err(TagentErrorKind::Unexpected { wanted: "the text sent", said })

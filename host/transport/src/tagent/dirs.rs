@@ -78,7 +78,11 @@ impl Agent {
             let said = super::answer::failure(&output, info.charset);
             return Err(TagentErrorKind::Failed { action, said: format!("status {status} {said}") });
         }
-        check_path(path, info.is_windows())?;
+        if let Err(kind) = check_path(path, info.is_windows()) {
+            // It is there, and nobody else could remove it. That it cannot be used is the error, whatever comes of this.
+            let _ = self.quick(&unmake_command(&info, &name), limit, Turn::AtOnce).await;
+            return Err(kind);
+        }
         Ok(AgentDir { path: path.to_owned(), info })
     }
 
@@ -90,13 +94,14 @@ impl Agent {
         path: &str,
         stop: &StopToken,
     ) -> Result<String, TagentError> {
-        let live = |c: char| c.is_whitespace() || "$%*?[]{}~\\'\"".contains(c);
-        if dir.info.is_windows() || !path.contains(live) || path.contains('\0') {
+        if dir.info.is_windows() || !path.contains(is_live) || path.contains('\0') {
             return Ok(path.to_owned());
         }
         let work = async {
             let link = dir.join(&format!("link-{}", random_name()?));
-            let command = format!("ln -s {} {}", quote(path), quote(&link));
+            // A link to nothing would be there: what is missing has to be missing under its other name too.
+            let target = quote(path);
+            let command = format!("[ ! -e {target} ] || ln -s {target} {}", quote(&link));
             let (status, output) = self.quick(&command, self.answer_limit(), Turn::Wait).await?;
             if status == 0 {
                 return Ok(link);
@@ -133,6 +138,15 @@ fn make_command(info: &AgentInfo, name: &str) -> String {
     }
 }
 
+/// The same words again: they have to mean the same place.
+fn unmake_command(info: &AgentInfo, name: &str) -> String {
+    if info.is_windows() {
+        format!(r#"rd /s /q "%TMPDIR%\{name}""#)
+    } else {
+        format!(r#"rmdir "$TMPDIR/{name}""#)
+    }
+}
+
 fn remove_command(dir: &AgentDir) -> String {
     let path = dir.path();
     if dir.info.is_windows() {
@@ -144,14 +158,23 @@ fn remove_command(dir: &AgentDir) -> String {
     format!("cd / && {{ rm -rf {path} 2>/dev/null || {{ chmod -R u+rwx {path}; rm -rf {path}; }}; }}")
 }
 
-/// The agent expands variables and patterns in paths of files, and has no quote against it.
+/// What Unix agents may expand in paths of files, or end them at: variables and patterns. There is no quote against it.
+fn is_live(c: char) -> bool {
+    c.is_whitespace() || "$%*?[]{}~\\'\"".contains(c)
+}
+
+/// What [`Agent::plain_name`] would need a link for is no place for links. A blank is usual in paths of Windows, where
+/// there are none.
 fn check_path(path: &str, windows: bool) -> Result<(), TagentErrorKind> {
     let drive = |path: &str| {
         let mut characters = path.chars();
         characters.next().is_some_and(|c| c.is_ascii_alphabetic()) && characters.next() == Some(':')
     };
     let absolute = if windows { drive(path) || path.starts_with(r"\\") } else { path.starts_with('/') };
-    let live = |c: char| c.is_control() || "$%*?[]{}\"'`|&<>;".contains(c) || (!windows && c == '\\');
+    let live = |c: char| {
+        let expanded = if windows { "$%*?[]{}\"'".contains(c) } else { is_live(c) };
+        c.is_control() || expanded || "`|&<>;".contains(c)
+    };
     if absolute && !path.contains(live) {
         return Ok(());
     }
@@ -188,7 +211,9 @@ mod tests {
         assert_eq!(remove_command(&windows), r#"rd /s /q "C:\t\x" & if exist "C:\t\x" exit 1"#);
         for (path, is_windows, good) in [
             ("/opt/tagent/tmp/autoexec-1-2-3.ab", false, true),
-            ("/opt/t a/x", false, true),
+            ("/opt/t a/x", false, false),
+            ("/opt/~t/x", false, false),
+            (r"C:\Program Files\x", true, true),
             ("relative/x", false, false),
             ("/opt/$x/y", false, false),
             ("/opt/[x]/y", false, false),

@@ -37,6 +37,8 @@ pub enum FrameError {
 #[derive(Debug, Default)]
 pub struct Decoder {
     held: Vec<u8>,
+    /// How much of it was given out: moving the rest up for each chunk would cost its square for small ones.
+    used: usize,
     /// The final chunk's length has been seen: all that follows is its text.
     is_final: bool,
 }
@@ -48,6 +50,8 @@ impl Decoder {
     /// # Errors
     /// [`FrameError::EndlessText`].
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        self.held.drain(..self.used);
+        self.used = 0;
         self.held.extend_from_slice(bytes);
         if self.is_final && self.held.len() > MAX_FINAL_TEXT {
             return Err(FrameError::EndlessText);
@@ -60,15 +64,14 @@ impl Decoder {
         if self.is_final {
             return None;
         }
-        let [high, low, ..] = *self.held.as_slice() else { return None };
-        let length = usize::from(u16::from_be_bytes([high, low]));
+        let length = self.announced()?;
         if length == 0 {
             self.is_final = true;
-            self.held.drain(..HEAD);
+            self.used += HEAD;
             return None;
         }
-        let payload = self.held.get(HEAD..HEAD + length)?.to_vec();
-        self.held.drain(..HEAD + length);
+        let payload = self.held_bytes().get(HEAD..HEAD + length)?.to_vec();
+        self.used += HEAD + length;
         Some(payload)
     }
 
@@ -85,25 +88,26 @@ impl Decoder {
         if !self.is_final {
             return Err(FrameError::Cut);
         }
-        if self.held.len() > MAX_FINAL_TEXT {
+        let text = self.held_bytes();
+        if text.len() > MAX_FINAL_TEXT {
             return Err(FrameError::EndlessText);
         }
-        Ok(self.held)
+        Ok(text.to_vec())
     }
 
     /// Number of bytes that are held.
     pub fn held(&self) -> usize {
-        self.held.len()
+        self.held_bytes().len()
     }
 
     /// The bytes that are held.
     pub(super) fn held_bytes(&self) -> &[u8] {
-        &self.held
+        self.held.get(self.used..).unwrap_or_default()
     }
 
     /// The payload's length that the chunk at hand announces; none while it is not known.
     pub(super) fn announced(&self) -> Option<usize> {
-        match *self.held.as_slice() {
+        match *self.held_bytes() {
             [high, low, ..] if !self.is_final => Some(usize::from(u16::from_be_bytes([high, low]))),
             _ => None,
         }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::error::{Step, TagentErrorKind};
 use super::frame::DATA_CHUNK;
+use super::tar_stream::{TarBounds, TarError, tar_members};
 use super::transfer::Piece;
 use crate::entry::{UploadEntry, UploadSource};
 
@@ -83,47 +84,43 @@ pub(super) fn unpack(
     remote: &str,
     max_bytes: u64,
 ) -> Result<u64, TagentErrorKind> {
-    let broken = |error: &io::Error| TagentErrorKind::Protocol {
-        step: Step::Download,
-        detail: format!("what it sends of {remote} is no tar stream: {error}"),
-    };
-    let mut archive = tar::Archive::new(Received { pieces, rest: Vec::new(), used: 0 });
+    let broken = |detail: String| TagentErrorKind::Protocol { step: Step::Download, detail };
+    let received = Received { pieces, rest: Vec::new(), used: 0 };
     let mut total: u64 = 0;
-    for member in archive.entries().map_err(|error| broken(&error))? {
-        let mut member = member.map_err(|error| broken(&error))?;
-        let kind = member.header().entry_type();
-        let path = member.path().map_err(|error| broken(&error))?.into_owned();
-        let Some(inside) = inside(&path) else {
-            let detail = format!(
+    let read = tar_members(received, TarBounds::bytes(max_bytes), |member, content| {
+        let Some(inside) = inside(&member.path) else {
+            return Err(broken(format!(
                 "the archive of {remote} has the member {}, which leaves the directory",
-                path.display()
-            );
-            return Err(TagentErrorKind::Protocol { step: Step::Download, detail });
+                member.path.display()
+            )));
         };
         let place = local.join(&inside);
         let at_local = |source| TagentErrorKind::LocalFile { path: place.clone(), source };
-        if kind.is_dir() {
-            make_directory(local, &inside).map_err(at_local)?;
-        } else if kind.is_file() {
-            total = total.saturating_add(member.size());
-            if total > max_bytes {
-                return Err(TagentErrorKind::TooLarge { path: remote.to_owned(), limit: max_bytes });
-            }
-            let parent = inside.parent().unwrap_or(Path::new(""));
-            make_directory(local, parent).map_err(at_local)?;
-            // Not through a link that is there already.
-            match fs::remove_file(&place) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at_local(error)),
-                _ => {}
-            }
-            let mut file = File::create_new(&place).map_err(at_local)?;
-            let copied = io::copy(&mut member, &mut file).map_err(|error| broken(&error))?;
-            if copied != member.size() {
-                return Err(broken(&io::Error::from(io::ErrorKind::UnexpectedEof)));
-            }
+        if member.is_directory {
+            return make_directory(local, &inside).map_err(at_local);
         }
+        let parent = inside.parent().unwrap_or(Path::new(""));
+        make_directory(local, parent).map_err(at_local)?;
+        // Not through a link that is there already.
+        match fs::remove_file(&place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at_local(error)),
+            _ => {}
+        }
+        let mut file = File::create_new(&place).map_err(at_local)?;
+        let copied = io::copy(content, &mut file)
+            .map_err(|error| broken(format!("a file of {remote} is not whole: {error}")))?;
+        total = total.saturating_add(copied);
+        if copied != member.size {
+            return Err(broken(format!("a file of {remote} is cut off")));
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => Ok(total),
+        Err(TarError::Taking(kind)) => Err(kind),
+        Err(TarError::TooLarge(limit)) => Err(TagentErrorKind::TooLarge { path: remote.to_owned(), limit }),
+        Err(error) => Err(broken(format!("what it sends of {remote} is not usable: {error}"))),
     }
-    Ok(total)
 }
 
 /// The path below the directory; empty for the directory itself.

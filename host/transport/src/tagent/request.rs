@@ -80,7 +80,7 @@ impl Request<'_> {
             let detail = format!("{user:?} is no name of an account");
             return Err(TagentErrorKind::Invalid { what: "user", detail });
         }
-        let mut payload = charset.encode(user);
+        let mut payload = encoded("user", user, charset)?;
         payload.extend_from_slice(format!("|{}|{}", self.verb(), charset.label()).as_bytes());
         let mut field = |bytes: &[u8]| {
             payload.push(b'|');
@@ -88,7 +88,7 @@ impl Request<'_> {
         };
         match self {
             Self::Run { command, env, limit_secs } => {
-                field(&charset.encode(command));
+                field(&encoded("command", command, charset)?);
                 // No end pattern: the end of the command is its end.
                 field(b"");
                 field(environment(env).as_bytes());
@@ -96,26 +96,42 @@ impl Request<'_> {
             }
             Self::Upload { kind, source, dest } => {
                 field(kind.word().as_bytes());
-                field(&charset.encode(source));
-                field(&charset.encode(dest));
+                field(&encoded("path", source, charset)?);
+                field(&encoded("path", dest, charset)?);
                 // The agent drops trailing empty fields; one zero byte is what its own client sends for "no".
                 field(&[0]);
             }
             Self::Download { path, follow_links: true } => {
-                field(&charset.encode(path));
+                field(&encoded("path", path, charset)?);
                 field(b"1");
             }
             Self::Download { path, follow_links: false } => {
-                field(&charset.encode(path));
+                field(&encoded("path", path, charset)?);
                 // Not encoded, as the agent's own client sends it: no hex, so no wish to follow.
                 payload.extend_from_slice(b"|0");
             }
-            Self::Echo { text } => field(&charset.encode(text)),
+            Self::Echo { text } => field(&encoded("text", text, charset)?),
         }
         if payload.len() > MAX_PAYLOAD {
             return Err(TagentErrorKind::RequestTooLong { verb: self.verb(), length: payload.len() });
         }
         Ok(payload)
+    }
+}
+
+/// A text in the agent's charset. It is refused where that does not have all of it: the agent's own client sends `?`,
+/// which is another name, and on Windows a pattern for others. The text itself is in no error: it may hold secrets.
+fn encoded(what: &'static str, text: &str, charset: Charset) -> Result<Vec<u8>, TagentErrorKind> {
+    match charset.encode(text) {
+        (bytes, 0) => Ok(bytes),
+        (_, missing) => {
+            let detail = format!(
+                "{missing} of its characters are not in the agent's charset {}; use others, pass them in a file, or \
+                 give the machine a code page that has them, such as 65001",
+                charset.label()
+            );
+            Err(TagentErrorKind::Invalid { what, detail })
+        }
     }
 }
 
@@ -201,14 +217,32 @@ mod tests {
     #[test]
     fn texts_are_in_the_agents_charset_and_the_environment_is_ascii() {
         let env = [("名".to_owned(), "值 😀 \" \\".to_owned()), ("B".to_owned(), String::new())];
-        let run = Request::Run { command: "echo 中😀", env: &env, limit_secs: 0 };
+        let run = Request::Run { command: "echo 中", env: &env, limit_secs: 0 };
         let payload = run.encode("app", Charset::for_label("cp936").unwrap()).unwrap();
         let text = String::from_utf8(payload).unwrap();
         let fields: Vec<&str> = text.split('|').collect();
         assert_eq!(fields[..3], ["app", "execmd", "cp936"]);
-        assert_eq!(hex::decode(fields[3]).unwrap(), b"echo \xd6\xd0?", "what is not in the charset is `?`");
+        assert_eq!(hex::decode(fields[3]).unwrap(), b"echo \xd6\xd0");
         let json = String::from_utf8(hex::decode(fields[5]).unwrap()).unwrap();
         assert_eq!(json, r#"{"\u540d": "\u503c \ud83d\ude00 \" \\", "B": ""}"#);
+    }
+
+    #[test]
+    fn what_the_agents_charset_does_not_have_is_refused_and_not_repeated() {
+        let charset = Charset::for_label("cp1252").unwrap();
+        let run = Request::Run { command: "del 数据.txt", env: &[], limit_secs: 1 };
+        for (request, user, what) in [
+            (run, "app", "command: 2 of"),
+            (Request::Upload { kind: UploadKind::File, source: "x", dest: "数/x" }, "app", "path: 1 of"),
+            (Request::Download { path: "数", follow_links: false }, "app", "path: 1 of"),
+            (Request::Download { path: "数", follow_links: true }, "app", "path: 1 of"),
+            (Request::Echo { text: "é" }, "用户", "user: 2 of"),
+        ] {
+            let error = request.encode(user, charset).unwrap_err().to_string();
+            assert!(error.starts_with(what) && error.contains("cp1252"), "{error}");
+            assert!(error.is_ascii(), "the text is not repeated: {error}");
+        }
+        assert!(Request::Echo { text: "é" }.encode("app", charset).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! stop can signal that group over a connection of its own and look what is left (defects 54, 56, 57). On Windows the
 //! line is the command itself, and a stop walks the process tree.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::answer::CommandEnd;
@@ -32,7 +33,7 @@ const START_WAIT: u64 = 5;
 const KILL_WAIT: Duration = Duration::from_secs(20);
 
 /// A command that is ready to be started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Start {
     command: String,
     env: Vec<(String, String)>,
@@ -48,6 +49,13 @@ enum StopBy {
     Tree(String),
 }
 
+impl fmt::Debug for Start {
+    /// Without the command: on Windows that holds the arguments, and with them secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
 impl Start {
     /// A program for a POSIX target: shell text of one simple command, quoted by the caller, to be run in the
     /// directory `dir` (absolute). The entry has to be uploaded below `root` before the start.
@@ -60,9 +68,12 @@ impl Start {
     ) -> (Self, UploadEntry) {
         let control = format!("{CONTROL}/{number}");
         let group_file = root.join(&format!("{control}.group"));
+        let dest = format!("{control}.sh");
+        // The arguments in it are not for those who come later; a shell that has read the function needs no more of it.
         // A stop's TERM is for the program: its shell stays to say how that ended.
         let script = format!(
             "autoexec_main() {{\n\
+             rm -f {own}\n\
              {{ ps -o pgid= -p $$ 2>/dev/null || echo $$; }} > {group}\n\
              cd {dir} || exit 1\n\
              trap : TERM\n\
@@ -70,10 +81,10 @@ impl Start {
              exit $?\n\
              }}\n\
              autoexec_main\n",
+            own = quote(&root.join(&dest)),
             group = quote(&group_file),
             dir = quote(dir),
         );
-        let dest = format!("{control}.sh");
         let command = format!("sh {}", bare(&root.join(&dest)));
         let entry = UploadEntry { source: UploadSource::Bytes(script.into_bytes()), dest, mode: 0o600 };
         (Self { command, env, stop: StopBy::GroupFile(group_file) }, entry)
@@ -208,7 +219,8 @@ impl Agent {
     }
 }
 
-/// Reads the group, and leaves alone what it is itself a member of.
+/// Reads the group, and leaves alone what it is itself a member of. Where there is no `ps` to say that, the group is
+/// stopped: an empty number would end some shells before they do.
 fn posix_stop(group_file: &str, grace: Duration) -> String {
     let script = stop_script("$1", grace);
     format!(
@@ -219,7 +231,8 @@ fn posix_stop(group_file: &str, grace: Duration) -> String {
          n=$((n + 1)); sleep 1\n\
          done\n\
          g=$((g)); [ \"$g\" -gt 1 ] || exit 3\n\
-         [ \"$g\" != \"$(($(ps -o pgid= -p $$ 2>/dev/null)))\" ] || exit 4\n\
+         own=$(ps -o pgid= -p $$ 2>/dev/null); own=$((${{own:-0}}))\n\
+         [ \"$g\" != \"$own\" ] || exit 4\n\
          autoexec_stop \"$g\"; exit $?",
         file = quote(group_file),
     )
@@ -307,12 +320,17 @@ mod tests {
             let (start, entry) = Start::posix(&root("Linux", path), 4, path, line, vec![]);
             assert_eq!(start.command, format!("sh {path}/.autoexec/4.sh"));
             let UploadSource::Bytes(script) = entry.source else { panic!("no bytes") };
-            let script = String::from_utf8(script).unwrap();
-            let output = of(shell).arg(&script).output().unwrap();
+            let file = dir.path().join(&entry.dest);
+            std::fs::write(&file, script).unwrap();
+            let mut command = std::process::Command::new(shell);
+            command.args(shell.ends_with("busybox").then_some("sh"));
+            let output = command.arg(&file).output().unwrap();
             assert_eq!(output.status.code(), Some(7), "{shell}: {output:?}");
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{path}\nits; $HOME\n"), "{shell}");
             let group = std::fs::read_to_string(dir.path().join(".autoexec/4.group")).unwrap();
             assert!(group.trim().parse::<i32>().unwrap() > 1, "{shell}: {group}");
+            assert!(!file.exists(), "{shell}: the arguments stay readable");
+            assert!(!format!("{start:?}").contains("4.sh"), "{start:?}");
         }
     }
 
@@ -329,6 +347,44 @@ mod tests {
         let own = nix::unistd::getpgrp().as_raw();
         assert_eq!(run(&format!(" {own}\n")), Some(4));
         assert_eq!(run("2147483646\n"), Some(0), "nobody has that group");
+    }
+
+    /// A group that ignores TERM, the thread that reaps it, and its number.
+    fn stubborn() -> (i32, std::thread::JoinHandle<()>) {
+        use std::os::unix::process::CommandExt as _;
+        let mut leader = std::process::Command::new("/bin/sh")
+            .args(["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"])
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = std::io::BufReader::new(leader.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+        let group = i32::try_from(leader.id()).unwrap();
+        (group, std::thread::spawn(move || drop(leader.wait())))
+    }
+
+    #[test]
+    fn the_stop_works_in_each_shell_with_and_without_ps() {
+        let dir = tempfile::tempdir().unwrap();
+        for tool in ["sleep", "cat"] {
+            std::os::unix::fs::symlink(format!("/bin/{tool}"), dir.path().join(tool)).unwrap();
+        }
+        let without_ps = dir.path().to_str().unwrap();
+        let file = dir.path().join("g");
+        for shell in shells() {
+            for path in ["/usr/bin:/bin", without_ps] {
+                let (group, reaper) = stubborn();
+                std::fs::write(&file, format!(" {group}\n")).unwrap();
+                let script = posix_stop(file.to_str().unwrap(), Duration::from_millis(400));
+                let output = of(shell).arg(script).env("PATH", path).output().unwrap();
+                // A test that fails leaves nothing behind either.
+                let _ =
+                    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::SIGKILL);
+                reaper.join().unwrap();
+                assert!(output.status.success(), "{shell} {path}: {output:?}");
+            }
+        }
     }
 
     #[test]

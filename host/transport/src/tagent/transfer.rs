@@ -330,14 +330,21 @@ impl Agent {
         match wire.receive(Step::Answer, Some(self.answer_limit())).await? {
             Frame::Data(payload) => Download::parse(&payload, info.charset).map(Some),
             Frame::Final(text) => {
-                let said = info.charset.decode_lossy(&text);
-                if said.trim_end().ends_with(" not exists.") {
+                if is_missing(&info.charset.decode_lossy(&text)) {
                     return Ok(None);
                 }
                 Err(refused(format!("reading {path}"), &text, info))
             }
         }
     }
+}
+
+/// Whether a failed download says that nothing is there. It is told by the end: the path is shown as the agent reads it,
+/// which need not be as it was sent. An account that does not exist has the same end (spec §4).
+fn is_missing(said: &str) -> bool {
+    let said = said.trim_end();
+    let is_account = said.starts_with("Get uid from [") || said.ends_with(" failed, user not exists.");
+    said.ends_with(" not exists.") && !is_account
 }
 
 /// The agent took the path for a pattern.

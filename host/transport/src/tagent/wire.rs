@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cipher::Cipher;
@@ -179,7 +180,14 @@ impl Wire {
         match end {
             None => frame.await,
             Some((until, limit)) => {
-                timeout_at(until, frame).await.unwrap_or(Err(TagentErrorKind::Timeout { step, limit }))
+                match timeout_at(until, frame).await {
+                    Ok(frame) => return frame,
+                    // The end has come in time; its text has a limit of its own.
+                    Err(_) if self.decoder.is_final() => {}
+                    Err(_) => return Err(TagentErrorKind::Timeout { step, limit }),
+                }
+                let (mut reader, _) = self.socket.split();
+                next_frame(&mut reader, &mut self.decoder, self.cipher.as_deref(), step).await
             }
         }
     }
@@ -204,6 +212,9 @@ async fn next_frame(
     };
     let mut text_until = None;
     loop {
+        // Neither a frame nor a read that finds bytes ever waits: without this a peer that sends faster than we read
+        // would keep the thread, and whoever shares the task with us would never be asked.
+        consume_budget().await;
         if let Some(payload) = decoder.next_frame() {
             return Ok(Frame::Data(open(payload)));
         }
@@ -212,9 +223,12 @@ async fn next_frame(
         }
         let read = if decoder.is_final() {
             let until = *text_until.get_or_insert_with(|| Instant::now() + FINAL_TEXT_LIMIT);
-            timeout_at(until, read(reader))
-                .await
-                .map_err(|_| TagentErrorKind::Timeout { step, limit: FINAL_TEXT_LIMIT })?
+            match timeout_at(until, read(reader)).await {
+                Ok(read) => read,
+                Err(_) if decoder.held() == 0 => return Err(endless(step)),
+                // Any text is a failure or a status. That the connection does not end takes nothing from it.
+                Err(_) => Ok(Vec::new()),
+            }
         } else {
             read(reader).await
         };
@@ -252,6 +266,12 @@ async fn read(reader: &mut ReadHalf<'_>) -> io::Result<Vec<u8>> {
     }
 }
 
+/// No text is success only where the end of the stream says that none follows.
+fn endless(step: Step) -> TagentErrorKind {
+    let detail = format!("{FINAL_TEXT_LIMIT:?} after the final chunk the connection is still open");
+    TagentErrorKind::Protocol { step, detail }
+}
+
 fn lost(step: Step, error: &io::Error) -> TagentErrorKind {
     TagentErrorKind::ConnectionLost { step, detail: error.to_string() }
 }
@@ -279,4 +299,75 @@ async fn reach(target: &TagentTarget, deadline: Instant) -> Result<TcpStream, Ta
         Unreached::Name(source) => TagentErrorKind::Resolve { source },
         Unreached::Addresses(tried) => TagentErrorKind::Connect { tried },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection that is logged in, and the agent's end of it.
+    async fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
+        (Wire { socket, cipher: None, decoder: Decoder::default(), _slot: None }, peer)
+    }
+
+    #[tokio::test]
+    async fn who_shares_the_task_with_a_flood_gets_a_turn() {
+        const CHUNKS: usize = 10_000;
+        let (mut wire, mut peer) = pair().await;
+        peer.write_all(&b"\0\x01x".repeat(CHUNKS)).await.unwrap();
+        // All of it has arrived.
+        while wire.socket.peek(&mut vec![0; 3 * CHUNKS]).await.unwrap() < 3 * CHUNKS {
+            tokio::task::yield_now().await;
+        }
+        let mut seen = 0;
+        let flood = async {
+            while wire.receive(Step::Output, None).await.is_ok() {
+                seen += 1;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = flood => {}
+            () = std::future::ready(()) => {}
+        }
+        assert!((1..CHUNKS).contains(&seen), "{seen} chunks in one go");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_does_not_close_the_connection_is_an_end_with_its_text_only() {
+        let (mut wire, mut peer) = pair().await;
+        tokio::time::pause();
+        peer.write_all(b"\0\x01x\0\x003").await.unwrap();
+        let day = Some(Duration::from_hours(24));
+        assert_eq!(wire.receive(Step::Output, day).await.unwrap(), Frame::Data(b"x".to_vec()));
+        assert_eq!(wire.receive(Step::Output, day).await.unwrap(), Frame::Final(b"3".to_vec()));
+
+        tokio::time::resume();
+        let (mut wire, mut peer) = pair().await;
+        tokio::time::pause();
+        peer.write_all(b"\0\0").await.unwrap();
+        let error = wire.receive(Step::Output, day).await.unwrap_err();
+        assert!(matches!(error, TagentErrorKind::Protocol { step: Step::Output, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_end_in_time_may_take_longer_for_its_text() {
+        let (mut wire, mut peer) = pair().await;
+        tokio::time::pause();
+        peer.write_all(b"\0\0").await.unwrap();
+        let saying = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            peer.write_all(b"7").await.unwrap();
+            peer.shutdown().await.unwrap();
+        };
+        let (frame, ()) = tokio::join!(wire.receive(Step::Output, Some(Duration::from_secs(1))), saying);
+        assert_eq!(frame.unwrap(), Frame::Final(b"7".to_vec()));
+    }
 }

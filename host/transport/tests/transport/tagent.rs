@@ -8,7 +8,9 @@ use autoexec_transport::tagent::{
     Agent, AgentDir, Charset, Conversion, LineEnds, Start, TagentConnector, TagentError, TagentErrorKind,
     TagentSettings, TagentTarget,
 };
-use autoexec_transport::{Exit, Secret, StopHandle, StopLevel, StopToken, UploadEntry, UploadSource};
+use autoexec_transport::{
+    Exit, OutputSink, Secret, StopHandle, StopLevel, StopToken, UploadEntry, UploadSource,
+};
 
 use crate::harness::{Collected, DEADLINE, lives};
 
@@ -77,6 +79,10 @@ async fn a_command_runs_in_both_variants() {
         assert_eq!(output.text(), format!("a 'b' \"c\" 中 in {dir}\n$HOME;\n"));
         let said: Vec<String> = double.requests().iter().map(|request| request.text(0)).collect();
         assert!(said.iter().all(|text| !text.contains("$HOME;")), "arguments are in no request: {said:?}");
+        let scripts =
+            std::fs::read_dir(format!("{dir}/.autoexec")).unwrap().map(|found| found.unwrap().path());
+        let stays: Vec<_> = scripts.filter(|path| path.extension().is_some_and(|sh| sh == "sh")).collect();
+        assert!(stays.is_empty(), "arguments stay readable: {stays:?}");
         agent.remove_dir(&dir, &never()).await.unwrap();
         assert_eq!(double.left(), Vec::<std::path::PathBuf>::new());
     }
@@ -119,6 +125,41 @@ async fn files_and_trees_go_there_and_come_back() {
         agent.upload_file(UploadSource::Bytes(vec![1]), &dir.join("no/such/x"), None, &never()).await;
     let missing = missing.unwrap_err().to_string();
     assert!(missing.contains("not exists.") && missing.contains("writing "), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_could_not_be_read_to_its_end_is_an_error_though_its_archive_is_whole() {
+    let double = start(AgentOptions {
+        fault: Fault::LateFailure("tar: ./secret: Cannot open: Permission denied"),
+        ..AgentOptions::default()
+    });
+    let agent = client(&double);
+    std::fs::create_dir(double.tmp().join("tree")).unwrap();
+    std::fs::write(double.tmp().join("tree/f"), "content").unwrap();
+    let path = format!("{}/tree", double.tmp().display());
+    let local = tempfile::tempdir().unwrap();
+    let error = agent.download_tree(&path, local.path(), 1000, &never()).await.unwrap_err().to_string();
+    assert!(error.contains("Permission denied"), "{error}");
+    // The same where filling is all that comes late.
+    double.set_fault(Fault::LateFailure(""));
+    assert_eq!(agent.download_tree(&path, local.path(), 1000, &never()).await.unwrap(), Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_does_not_exist_is_no_missing_file() {
+    let double = start(AgentOptions { fault: Fault::NoSuchUser, ..AgentOptions::default() });
+    let error = client(&double).read_file("/tmp/output.json", 100, &never()).await.unwrap_err();
+    assert!(error.to_string().contains("user not exists."), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_folder_that_cannot_be_addressed_is_left_as_it_was() {
+    for name in ["tag & nt.", "tag[1]nt."] {
+        let double = start(AgentOptions { tmp: name.to_owned(), ..AgentOptions::default() });
+        let error = client(&double).make_private_dir("autoexec-1-2-3", &never()).await.unwrap_err();
+        assert!(matches!(error.kind(), TagentErrorKind::Invalid { .. }), "{error}");
+        assert_eq!(double.left(), Vec::<std::path::PathBuf>::new(), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,6 +402,34 @@ async fn a_stop_ends_the_whole_tree_and_proves_it() {
             assert_eq!(end.exit, Some(Exit::Code(5)), "a command that ends by itself says how");
         }
     }
+}
+
+/// Says when the first output comes, and keeps none.
+struct First(tokio::sync::Notify);
+
+impl OutputSink for First {
+    fn output(&self, _: &[u8]) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_floods_us_is_stopped_like_any_other() {
+    let double = start(AgentOptions::default());
+    let agent = client(&double);
+    let (_, command) = prepared(&agent, "sh -c 'echo here; exec sleep 600'", vec![]).await;
+    double.set_fault(Fault::Flood);
+    let (output, handle) = (Arc::new(First(tokio::sync::Notify::new())), StopHandle::new());
+    let (sink, token) = (Arc::clone(&output), handle.token());
+    // Not by a timer of the runtime: one that is kept busy has none.
+    let (ended, end) = std::sync::mpsc::channel();
+    tokio::spawn(async move { ended.send(agent.run(&command, &*sink, &token, || {}).await) });
+    output.0.notified().await;
+    double.set_fault(Fault::None);
+    handle.raise(StopLevel::Kill);
+    let end = end.recv_timeout(DEADLINE).expect("the stop is never asked for");
+    assert!(end.unwrap().stopped.unwrap().proved_dead);
+    assert_eq!(double.live_sessions(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,6 +113,12 @@ impl Talk<'_> {
             self.wire.chunk(b"x")?;
             std::thread::sleep(pause);
         }
+        if self.options.fault == Fault::Flood {
+            let flood = b"\0\x01x".repeat(20_000);
+            loop {
+                self.wire.raw(&flood)?;
+            }
+        }
         self.moment(Moment::Data)
     }
 
@@ -129,6 +135,9 @@ impl Talk<'_> {
     }
 
     fn answer(&mut self, request: &AgentRequest) -> Result<()> {
+        if self.options.fault == Fault::NoSuchUser {
+            return self.wire.end(&format!("Get uid from [{}] failed, user not exists.\n", request.user));
+        }
         let is_windows = self.options.os.eq_ignore_ascii_case("windows");
         match request.verb.as_str() {
             "execmd" if is_windows => windows::execute(self, request),

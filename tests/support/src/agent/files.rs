@@ -146,6 +146,12 @@ pub(super) fn download(talk: &mut Talk<'_>, request: &AgentRequest) -> Result<()
             let sent = send(talk, output);
             let status = tar.wait()?;
             sent?;
+            if let Fault::LateFailure(text) = talk.options.fault {
+                for _ in 0..200 {
+                    talk.wire.chunk(&[0; 512])?;
+                }
+                return talk.end(text);
+            }
             talk.end(if status.success() { "" } else { "execute tar failed" })
         }
         [one] if *one == path => {
@@ -175,8 +181,13 @@ fn send(talk: &mut Talk<'_>, mut from: impl std::io::Read) -> Result<()> {
     }
 }
 
-/// The paths a pattern matches: `*` in the last part is enough here.
+/// The paths a pattern matches: `*` in the last part is enough here. A class matches something else than itself, which is
+/// not there.
 fn matches(path: &Path) -> Vec<PathBuf> {
+    let text = path.to_string_lossy();
+    if text.contains('[') && text.contains(']') {
+        return Vec::new();
+    }
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return if path.exists() { vec![path.to_owned()] } else { Vec::new() };
     };
