@@ -1,5 +1,7 @@
 //! From the command line to the mode that was asked for.
 
+use std::collections::HashMap;
+
 use autoexec_events::ExitCode;
 use autoexec_model::JobId;
 use autoexec_plan::Filter;
@@ -67,7 +69,7 @@ fn run_request(flags: DropIn, unknown: Vec<String>) -> Result<RunRequest, CliErr
         sql_files: flags.sqlfiles,
         exec_user: flags.execuser,
         ssh_keys: Vec::new(),
-        ssh_rules: Vec::new(),
+        ssh_ways: HashMap::new(),
         key: None,
         face: Face::None,
         tape: None,

@@ -1,5 +1,7 @@
 //! `conf/config.ini` (`spec/cli.md` §1.8): read with its secrets, and rewritten when one stands there plainly.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +9,10 @@ use autoexec_model::{Secret, SecretKey};
 use autoexec_store::atomic;
 use autoexec_supply::Strictness;
 use ini::{Ini, ParseOption};
+
+mod misspelled;
+
+pub use misspelled::MisspelledKey;
 
 const MARK: &str = "{ENCRYPTED}";
 
@@ -183,6 +189,8 @@ pub struct Config {
     pub autoexec: AutoexecConfig,
     /// The keys `db.*` of section `autoexec`.
     pub db: DbConfig,
+    /// Keys that have no effect, though they look like ours.
+    pub misspelled: Vec<MisspelledKey>,
 }
 
 impl Config {
@@ -193,6 +201,7 @@ impl Config {
             key: SecretKey::new(""),
             autoexec: AutoexecConfig::default(),
             db: DbConfig::default(),
+            misspelled: Vec::new(),
         }
     }
 
@@ -231,13 +240,15 @@ impl Config {
         }
         let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
         let ini = Ini::load_from_str_opt(text, options).map_err(|error| syntax(error.line + 1))?;
-        let file = File { ini, path };
+        let file = File { ini, path, read: RefCell::default() };
         let master = SecretKey::master();
         let key = match file.text("server", "password.key") {
             Some(text) => SecretKey::new(file.reveal("server", "password.key", text, &master)?.expose()),
             None => SecretKey::new(""),
         };
-        Ok(Self { server: file.server(&key)?, autoexec: file.autoexec()?, db: file.db(&key)?, key })
+        let (server, autoexec, db) = (file.server(&key)?, file.autoexec()?, file.db(&key)?);
+        let misspelled = misspelled::find(&file.ini, path, &file.read.borrow());
+        Ok(Self { server, key, autoexec, db, misspelled })
     }
 }
 
@@ -249,10 +260,15 @@ fn is_ini_line(line: &str) -> bool {
 struct File<'a> {
     ini: Ini,
     path: &'a str,
+    /// The keys of section `autoexec` that were looked for, so that those that are known need no list of their own.
+    read: RefCell<BTreeSet<&'static str>>,
 }
 
 impl File<'_> {
-    fn text(&self, section: &str, key: &str) -> Option<&str> {
+    fn text(&self, section: &'static str, key: &'static str) -> Option<&str> {
+        if section == "autoexec" {
+            self.read.borrow_mut().insert(key);
+        }
         self.ini.section(Some(section))?.get(key).map(str::trim).filter(|text| !text.is_empty())
     }
 
@@ -412,9 +428,16 @@ impl File<'_> {
 
     fn seconds(&self, key: &'static str) -> Result<Option<Duration>, ConfigError> {
         let Some(text) = self.text("autoexec", key) else { return Ok(None) };
-        let seconds: u64 =
-            text.parse().map_err(|_| self.wrong("autoexec", key, "must be a number of seconds"))?;
-        Ok(Some(Duration::from_secs(seconds.min(LONGEST_SECONDS))))
+        match text.parse::<u64>() {
+            Err(_) => Err(self.wrong("autoexec", key, "must be a number of seconds")),
+            // Nothing is done in no time, and "no limit" is not what it says either.
+            Ok(0) => Err(self.wrong(
+                "autoexec",
+                key,
+                "must be at least 1 second; leave it out for the default, or give a large number for hardly any limit",
+            )),
+            Ok(seconds) => Ok(Some(Duration::from_secs(seconds.min(LONGEST_SECONDS)))),
+        }
     }
 
     fn flag(&self, key: &'static str) -> Result<Option<bool>, ConfigError> {
@@ -561,6 +584,27 @@ db.password=
         assert_eq!((db.username.as_str(), db.password.expose()), ("app", "s3cret-Pa55"));
         assert_eq!(db.max_pool_size, -1);
         assert!(Config::parse("[autoexec]\n", "config.ini").unwrap().db.url.expose().is_empty());
+    }
+
+    #[test]
+    fn no_time_at_all_is_no_limit() {
+        for key in [
+            "job.maxExecSecs",
+            "rexec.connectTimeout",
+            "rexec.readTimeout",
+            "rexec.writeTimeout",
+            "outbox.maxWaitSecs",
+        ] {
+            let of = |value| Config::parse(&format!("[autoexec]\n{key} = {value}\n"), "config.ini");
+            let error = of("0").unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!(
+                    "config.ini: section [autoexec]: `{key}` must be at least 1 second"
+                )),
+                "{error}"
+            );
+            assert!(of("1").is_ok() && of("").is_ok());
+        }
     }
 
     #[test]

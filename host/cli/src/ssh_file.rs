@@ -116,10 +116,17 @@ fn read(
     let file: SshFile = toml::from_str(text).map_err(|error| form(text, &error))?;
     let seconds = |limit: Option<u32>| limit.map(|limit| Duration::from_secs(limit.into()));
     let limits = &file.limits;
+    let step = |key: &str, limit: Option<u32>| match limit {
+        // No step gets through in no time.
+        Some(0) => {
+            Err(format!("[limits]: `{key}` must be at least 1 second; leave it out for no limit of its own"))
+        }
+        limit => Ok(seconds(limit)),
+    };
     settings.steps = StepLimits {
-        reach: seconds(limits.reach),
-        handshake: seconds(limits.handshake),
-        auth: seconds(limits.auth),
+        reach: step("reach", limits.reach)?,
+        handshake: step("handshake", limits.handshake)?,
+        auth: step("auth", limits.auth)?,
     };
     match limits.keepalive {
         Some(0) => settings.keepalive = None,
@@ -223,7 +230,7 @@ pub(crate) fn address(text: &str, auth: Vec<SshAuth>) -> Result<SshTarget, Strin
     if user.is_empty() || host.is_empty() || port == 0 {
         return Err(wrong());
     }
-    Ok(SshTarget { host: host.to_owned(), port, user: user.to_owned(), auth })
+    Ok(SshTarget { host: host.to_owned(), port, user: user.to_owned(), auth, jumps: None })
 }
 
 fn positive(rate: Option<f64>) -> Result<Option<f64>, String> {
@@ -340,6 +347,9 @@ mod tests {
                 "NO_SUCH_VARIABLE_X",
             ),
             ("odd = 1", "line 1"),
+            ("[limits]\nreach = 0", "[limits]: `reach` must be at least 1 second"),
+            ("[limits]\nhandshake = 0", "`handshake` must be at least 1 second"),
+            ("[limits]\nauth = 0", "`auth` must be at least 1 second"),
         ] {
             let problem = parse(text).unwrap_err();
             assert!(problem.contains(want), "{text}: {problem}");

@@ -90,6 +90,7 @@ impl Sample {
             expansion,
             keep_failed_directory: false,
             ssh_keys: Vec::new(),
+            ssh_ways: std::collections::HashMap::new(),
             conduct: crate::SshConduct::default(),
             policy: Arc::new(SitePolicy::new(
                 autoexec_grants::Policy::built_in("conf/policy/site.toml").unwrap(),

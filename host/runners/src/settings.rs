@@ -1,5 +1,6 @@
 //! What all runners of a job share.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -7,11 +8,11 @@ use async_trait::async_trait;
 use autoexec_engine::ports::{Runners, ToolInfo, ToolProblem, UnitInfo, UnitRunner};
 use autoexec_events::Level;
 use autoexec_model::command_line::ShellExpansion;
-use autoexec_model::{Call, JobId, Node, Operation, SecretKey};
+use autoexec_model::{Call, JobId, Node, Operation, ResourceId, SecretKey};
 use autoexec_plan::{PlannedPhase, Rerun};
 use autoexec_sandbox::{Sandbox, SandboxSettings, Tape};
 use autoexec_store::{Home, JobDir};
-use autoexec_transport::ssh::{Digests, SshAuth, SshConnector};
+use autoexec_transport::ssh::{Digests, JumpHost, SshAuth, SshConnector};
 use autoexec_transport::tagent::TagentConnector;
 
 use crate::capabilities::Surroundings;
@@ -44,6 +45,8 @@ pub struct RunnerSettings {
     pub keep_failed_directory: bool,
     /// Ways to log in to a target that has no password.
     pub ssh_keys: Vec<SshAuth>,
+    /// The jump hosts on the way to a node that has a way of its own; for the others the rules of the connector hold.
+    pub ssh_ways: HashMap<ResourceId, Vec<Arc<JumpHost>>>,
     /// As whom operations run on targets, and whether they need their connection.
     pub conduct: SshConduct,
     /// What tools in the sandbox may do.

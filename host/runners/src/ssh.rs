@@ -320,7 +320,13 @@ pub(crate) fn target_of(shared: &Shared, node: &Node) -> Result<SshTarget, Strin
             node.key()
         ));
     }
-    Ok(SshTarget { host: node.host.clone(), port: node.protocol_port, user: node.user.clone(), auth })
+    Ok(SshTarget {
+        host: node.host.clone(),
+        port: node.protocol_port,
+        user: node.user.clone(),
+        auth,
+        jumps: shared.settings.ssh_ways.get(&node.resource).cloned(),
+    })
 }
 
 fn profile_prefix(interpreter: Option<Interpreter>) -> &'static str {

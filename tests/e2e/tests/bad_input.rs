@@ -44,6 +44,11 @@ fn configuration() {
             "rexec.readTimeout = soon",
             ["section [autoexec]", "`rexec.readTimeout` must be a number"],
         ),
+        (
+            "rexec.connectTimeout = 5",
+            "rexec.connectTimeout = 0",
+            ["section [autoexec]", "`rexec.connectTimeout` must be at least 1 second"],
+        ),
         ("server.baseurl = http", "server.baseurl = nonsense", ["config.ini", "server.baseurl"]),
         ("[autoexec]", "[autoexec]\nhunter2", ["config.ini, line ", "not `key = value`"]),
     ] {

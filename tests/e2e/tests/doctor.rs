@@ -118,6 +118,16 @@ fn what_keeps_jobs_from_running_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_misspelled_key_is_a_warning() {
+    let home = home("http://127.0.0.1:9");
+    home.write("conf/config.ini", "[autoexec]\nssh.hostKeys = strict\nother.key = 1\n").unwrap();
+    let (_, report) = doctor(&home, &["--offline"]);
+    let (status, text) = check(&report, "configuration");
+    assert_eq!(status, "warning", "{report:#}");
+    assert!(text.contains("did you mean `ssh.hostkeys`?") && !text.contains("other.key"), "{text}");
+}
+
+#[test]
 fn required_signatures_without_a_key_are_a_failure() {
     let home = home("http://127.0.0.1:9");
     home.write("conf/config.ini", "[autoexec]\nplugins.signatures = require\nssh.hostkeys = strict\n")

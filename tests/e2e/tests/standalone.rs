@@ -4,8 +4,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
+use autoexec_e2e::wait::{LONG, until};
 use autoexec_test_support::home::TestHome;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use serde_json::Value;
@@ -203,6 +204,161 @@ fn the_documented_example_runs_on_hosts_and_leaves_no_secret() {
 }
 
 #[test]
+fn nodes_with_the_same_address_go_the_way_that_each_of_them_names() {
+    let far = Sshd::start(SshdOptions::default()).unwrap();
+    let keys = format!("AuthorizedKeysFile {}", far.dir().join("authorized_keys").display());
+    let bastion =
+        || Sshd::start(SshdOptions { config: vec![keys.clone()], ..SshdOptions::default() }).unwrap();
+    let (one, two) = (bastion(), bastion());
+    let home = home();
+    let (user, key, port) = (far.user(), far.key_path(), far.port());
+    let through = |bastion: &Sshd| format!("{user}@127.0.0.1:{}", bastion.port());
+    home.write(
+        "hosts.yaml",
+        format!(
+            "defaults: {{user: {user}, key: {}, protocol_port: {port}, jump: \"{}\"}}\nnodes:\n\
+             - {{host: 127.0.0.1, name: A, groups: [a]}}\n\
+             - {{host: 127.0.0.1, name: B, groups: [b], jump: \"{}\"}}\n\
+             - {{host: 127.0.0.1, name: C, groups: [c], jump: []}}\n",
+            key.display(),
+            through(&one),
+            through(&two),
+        ),
+    )
+    .unwrap();
+    let job = "name: j\nphases:\n- {name: p, on: target, steps: [{script: 'echo $SSH_CONNECTION'}]}\n";
+    home.write("far.job.yaml", job).unwrap();
+    let logins = |sshd: &Sshd| sshd.log().matches("Accepted publickey").count();
+    let seen = || [&one, &two, &far].map(logins);
+    for (group, expected) in [("a", [1, 0, 1]), ("b", [1, 1, 2]), ("c", [1, 1, 3])] {
+        let (code, stdout, stderr) =
+            run(&home, &["run", "far.job.yaml", "-i", "hosts.yaml", "--limit", group]);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        assert_eq!(seen(), expected, "after node {group}");
+    }
+    // All at once, in one process.
+    let (code, stdout, stderr) = run(&home, &["run", "far.job.yaml", "-i", "hosts.yaml"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(seen(), [2, 2, 6]);
+}
+
+/// Says that it runs, and goes on at once, or when the test has written to the FIFO.
+const HOLD: &str = r#"
+name: held
+phases:
+  - name: p
+    on: runner
+    steps:
+      - script: |
+          : > "$AUTOEXEC_HOME/started"
+          test -e "$AUTOEXEC_HOME/go" || read answer < "$AUTOEXEC_HOME/fifo"
+      - script: echo second >> "$AUTOEXEC_HOME/second"
+"#;
+
+/// Starts the job and waits for its first step.
+fn hold(home: &TestHome, arguments: &[&str]) -> Child {
+    home.write("hold.job.yaml", HOLD).unwrap();
+    let fifo = home.path().join("fifo");
+    if !fifo.exists() {
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let mut command = home.autoexec(["run", "hold.job.yaml"]).unwrap();
+    let command = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    until("the first step", LONG, || home.path().join("started").exists().then_some(())).unwrap();
+    std::fs::remove_file(home.path().join("started")).unwrap();
+    child
+}
+
+fn ended(child: Child) -> (i32, String) {
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The id of the only job of the home.
+fn only_job(home: &Path) -> String {
+    let mut directory = home.join("data/job");
+    let mut id = String::new();
+    while !directory.join("params.json").exists() {
+        let piece = std::fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
+        id.push_str(piece.file_name().to_str().unwrap());
+        directory = piece.path();
+    }
+    id
+}
+
+#[test]
+fn a_job_without_a_server_is_aborted_from_elsewhere_and_gone_on_with() {
+    let home = home();
+    // One that is named, and one that has its id from the time.
+    for arguments in [&["--id", "4711"][..], &[]] {
+        let running = hold(&home, arguments);
+        let id = if arguments.is_empty() { only_job(home.path()) } else { "4711".to_owned() };
+        let (code, _, other) = run(&home, &["--abort", "--jobid", "471"]);
+        assert_eq!(code, 2, "that is another job: {other}");
+        let (code, _, stderr) = run(&home, &["-k", "-j", &id]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains(&format!("INFO: Job {id} is aborted.\n")), "{stderr}");
+        assert!(stderr.contains("No server is told: the job was started from files."), "{stderr}");
+        assert!(stderr.contains(&format!("--id {id}")) && !stderr.contains("ERROR"), "{stderr}");
+        let (code, stderr) = ended(running);
+        assert_ne!(code, 0, "{stderr}");
+        assert!(!home.path().join("second").exists());
+
+        home.write("go", "").unwrap();
+        let (code, stdout, stderr) = run(&home, &["run", "hold.job.yaml", "--id", &id]);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        for file in ["go", "started", "second"] {
+            std::fs::remove_file(home.path().join(file)).unwrap();
+        }
+        let (code, _, stderr) = run(&home, &["-k", "-j", &id]);
+        assert_eq!(code, 2, "it does not run: {stderr}");
+        assert!(stderr.contains("no process of it runs here"), "{stderr}");
+        std::fs::remove_dir_all(home.path().join("data/job")).unwrap();
+    }
+}
+
+#[test]
+fn a_job_without_a_server_pauses_after_its_running_step_and_is_gone_on_with() {
+    let home = home();
+    let running = hold(&home, &["--id", "4711"]);
+    let mut pause = home.autoexec(["--pause", "--jobid", "4711"]).unwrap();
+    let pause = pause.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let console = || {
+        let log = std::fs::read_dir(home.job_dir("4711").join("log")).unwrap().flatten();
+        let texts = log.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        texts.collect::<String>().contains("Pause requested").then_some(())
+    };
+    until("the pause to arrive", LONG, console).unwrap();
+    std::fs::write(home.path().join("fifo"), "go on\n").unwrap();
+    let (code, stderr) = ended(pause);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("Job 4711 is paused.") && stderr.contains("No server is told"), "{stderr}");
+    ended(running);
+    assert!(!home.path().join("second").exists(), "nothing is started after a pause");
+    home.write("go", "").unwrap();
+    let (code, stdout, stderr) = run(&home, &["run", "hold.job.yaml", "--id", "4711"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(std::fs::read_to_string(home.path().join("second")).unwrap(), "second\n");
+}
+
+#[test]
+fn a_misspelled_key_of_the_configuration_is_told_once() {
+    let home = local_home();
+    home.write("key", "").unwrap();
+    home.write("conf/config.ini", "[autoexec]\nssh.hostKeys = strict\nother.key = 1\n").unwrap();
+    let (code, _, stderr) = run(&home, &["run", "gate.job.yaml", "-o", "who=me", "--id", "4711"]);
+    assert_eq!(code, 0, "{stderr}");
+    let console = home.read_job_file("4711", "log/console.txt").unwrap();
+    for text in [&stderr, &console] {
+        let warning =
+            "section [autoexec]: `ssh.hostKeys` is not known and has no effect; did you mean `ssh.hostkeys`?";
+        assert_eq!(text.matches(warning).count(), 1, "{text}");
+        assert!(text.contains("WARN: ") && !text.contains("other.key"), "{text}");
+    }
+}
+
+#[test]
 fn events_are_json_lines_and_nothing_else() {
     let home = local_home();
     home.write("key", "").unwrap();
@@ -264,4 +420,23 @@ fn without_an_installation_the_users_own_directory_is_the_home() {
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains(&format!("Using {} as home", state.join("autoexec").display())), "{stderr}");
     assert_eq!(std::fs::metadata(state.join("autoexec")).unwrap().permissions().mode() & 0o777, 0o700);
+
+    // Its jobs are looked for there by whoever aborts one, too.
+    let own = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.args(arguments).current_dir(home.path()).env("XDG_STATE_HOME", &state);
+        command.env_remove("AUTOEXEC_HOME").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    home.write("hold.job.yaml", HOLD).unwrap();
+    let (started, fifo) = (state.join("autoexec/started"), state.join("autoexec/fifo"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::remove_dir_all(state.join("autoexec/data/job")).unwrap();
+    let running = own(&["run", "hold.job.yaml"]);
+    until("the first step", LONG, || started.exists().then_some(())).unwrap();
+    let id = only_job(&state.join("autoexec"));
+    let (code, stderr) = ended(own(&["--abort", "--jobid", &id]));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains(&format!("Job {id} is aborted.")), "{stderr}");
+    ended(running);
 }

@@ -212,9 +212,15 @@ pub(super) fn configuration(home: &Home) -> (Option<Config>, Check) {
         }
     };
     match Config::parse(&text, &path.display().to_string()) {
-        Ok(config) => {
+        Ok(config) if config.misspelled.is_empty() => {
             let text = format!("{} can be used", path.display());
             (Some(config), Check::ok(name, text))
+        }
+        Ok(config) => {
+            let keys: Vec<String> = config.misspelled.iter().map(ToString::to_string).collect();
+            let advice = "write the key as it is meant, or take it out; docs/configuration.md has every key";
+            let check = Check::warning(name, keys.join("\n"), advice);
+            (Some(config), check)
         }
         Err(error) => {
             let advice = "correct it; docs/configuration.md has every key";

@@ -11,7 +11,7 @@ use autoexec_model::{JobStatus, NodeKey, NodeStatus};
 use autoexec_store::{JobDir, NodeState};
 
 use super::callback::{Found, conclude};
-use super::running::unexpected;
+use super::running::{Running, unexpected};
 use super::target::{TargetJob, named};
 use crate::CliError;
 
@@ -22,7 +22,7 @@ const LOCAL: Duration = Duration::from_mins(1);
 const REMOTE: Duration = Duration::from_mins(5);
 
 pub(super) fn run(job: &TargetJob) -> Result<ExitCode, CliError> {
-    let processes = job.processes()?;
+    let Running { processes, is_standalone } = job.running()?;
     let pids: Vec<u32> = processes.iter().map(autoexec_control::processes::JobProcess::pid).collect();
     if pids.is_empty() {
         job.tell(Level::Warn, &format!("Abort of job {}: no process of it runs here.", job.id));
@@ -57,7 +57,7 @@ pub(super) fn run(job: &TargetJob) -> Result<ExitCode, CliError> {
     }
     remove_dead_sockets(job);
     job.tell(Level::Info, &format!("Job {} is aborted.", job.id));
-    conclude(job, JobStatus::Aborted, Found::Stopped)
+    conclude(job, JobStatus::Aborted, Found::stopped(is_standalone))
 }
 
 /// The runner takes the socket of a killed process for a running job.

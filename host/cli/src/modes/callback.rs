@@ -22,20 +22,38 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) enum Found {
     Nothing,
     Stopped,
+    /// One of a job that no server knows.
+    StandAlone,
+}
+
+impl Found {
+    /// Something was stopped.
+    pub(super) fn stopped(is_standalone: bool) -> Self {
+        if is_standalone { Self::StandAlone } else { Self::Stopped }
+    }
 }
 
 /// Sends the callback and gives the exit code that says what was found (`spec/cli.md` §1.4).
 ///
 /// Without a process the code is 2 whatever becomes of the callback: the runner then tells the server itself.
 pub(super) fn conclude(job: &TargetJob, status: JobStatus, found: Found) -> Result<ExitCode, CliError> {
-    let told = send(job, status);
-    match (found, told) {
-        (Found::Stopped, Ok(0)) => Ok(ExitCode::Success),
-        (Found::Stopped, Ok(_)) => Ok(ExitCode::Undelivered),
-        (Found::Stopped, Err(error)) => Err(error),
-        (Found::Nothing, Ok(_)) => Ok(ExitCode::NoSuchProcess),
-        (Found::Nothing, Err(error)) => {
-            job.tell(Level::Error, error.to_string().trim_start_matches("ERROR: "));
+    match found {
+        Found::StandAlone => {
+            let text = format!(
+                "No server is told: the job was started from files. Go on with it by the same command and --id {}.",
+                job.id
+            );
+            job.tell(Level::Info, &text);
+            Ok(ExitCode::Success)
+        }
+        Found::Stopped => match send(job, status)? {
+            0 => Ok(ExitCode::Success),
+            _ => Ok(ExitCode::Undelivered),
+        },
+        Found::Nothing => {
+            if let Err(error) = send(job, status) {
+                job.tell(Level::Error, error.to_string().trim_start_matches("ERROR: "));
+            }
             Ok(ExitCode::NoSuchProcess)
         }
     }

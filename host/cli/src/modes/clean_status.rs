@@ -15,7 +15,7 @@ use crate::run::runtime;
 use crate::shared_store::{self, SharedStore};
 
 pub(super) fn run(job: &TargetJob) -> Result<ExitCode, CliError> {
-    let processes = job.processes()?;
+    let processes = job.running()?.processes;
     if !processes.is_empty() {
         let pids: Vec<u32> = processes.iter().map(autoexec_control::processes::JobProcess::pid).collect();
         let text =

@@ -16,6 +16,7 @@ use autoexec_store::Home;
 use crate::CliError;
 use crate::args::{DropIn, Mode};
 use crate::run::logging;
+use crate::standalone;
 
 /// What a mode needs to know about the command line.
 pub(crate) struct ModeRequest {
@@ -25,17 +26,22 @@ pub(crate) struct ModeRequest {
     pub(crate) unknown: Vec<String>,
 }
 
-/// Does what `mode` asks; `Mode::Run` is not one of them.
-pub(crate) fn run(home: &Home, mode: Mode, request: ModeRequest) -> Result<ExitCode, CliError> {
+/// Does what `mode` asks; `Mode::Run` is not one of them. `program` is the home that the program is in.
+pub(crate) fn run(program: &Home, mode: Mode, request: ModeRequest) -> Result<ExitCode, CliError> {
+    let home = &match mode {
+        // A program that is installed in no home keeps its jobs in the user's own.
+        Mode::Abort | Mode::Pause | Mode::CleanStatus => standalone::home_of_jobs(program),
+        Mode::Register(_) | Mode::Purge(_) | Mode::Run => program.clone(),
+    };
     logging::to_file(home);
     for flag in &request.unknown {
         say(&format!("WARN: The flag {flag} is not known and has no effect."));
     }
     let flags = request.flags;
     match mode {
-        Mode::Abort => target::TargetJob::open(home, flags)?.reporting(abort::run),
-        Mode::Pause => target::TargetJob::open(home, flags)?.reporting(pause::run),
-        Mode::CleanStatus => target::TargetJob::open(home, flags)?.reporting(clean_status::run),
+        Mode::Abort => target::TargetJob::open(home, program, flags)?.reporting(abort::run),
+        Mode::Pause => target::TargetJob::open(home, program, flags)?.reporting(pause::run),
+        Mode::CleanStatus => target::TargetJob::open(home, program, flags)?.reporting(clean_status::run),
         Mode::Register(tenant) => register::run(home, &flags, &tenant),
         Mode::Purge(days) => purge::run(home, &days),
         Mode::Run => Err(CliError::new(ExitCode::Internal, "a run is not a mode of its own")),

@@ -5,12 +5,12 @@ use autoexec_events::{ExitCode, Level};
 use autoexec_model::JobStatus;
 
 use super::callback::{Found, conclude};
-use super::running::unexpected;
+use super::running::{Running, unexpected};
 use super::target::{TargetJob, named};
 use crate::CliError;
 
 pub(super) fn run(job: &TargetJob) -> Result<ExitCode, CliError> {
-    let processes = job.processes()?;
+    let Running { processes, is_standalone } = job.running()?;
     if processes.is_empty() {
         job.tell(Level::Warn, &format!("Pause of job {}: no process of it runs here.", job.id));
         return conclude(job, JobStatus::Paused, Found::Nothing);
@@ -21,5 +21,5 @@ pub(super) fn run(job: &TargetJob) -> Result<ExitCode, CliError> {
     job.tell(Level::Info, &text);
     stop::pause(&processes).map_err(unexpected)?;
     job.tell(Level::Info, &format!("Job {} is paused.", job.id));
-    conclude(job, JobStatus::Paused, Found::Stopped)
+    conclude(job, JobStatus::Paused, Found::stopped(is_standalone))
 }

@@ -14,8 +14,7 @@ const DAY: u64 = 86_400;
 
 pub(super) fn run(home: &Home, days: &str) -> Result<ExitCode, CliError> {
     let age = age(days)?;
-    let running: HashSet<JobId> =
-        running::processes(home)?.iter().map(|process| process.job().clone()).collect();
+    let running: HashSet<JobId> = running::named_jobs(home)?.into_iter().collect();
     let report = purge_jobs(home, age, SystemTime::now(), &|job| running.contains(job));
     tell(&report)?;
     Ok(if report.failures.is_empty() { ExitCode::Success } else { ExitCode::Files })

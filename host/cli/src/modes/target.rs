@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use autoexec_control::processes::JobProcess;
 use autoexec_events::{ExitCode, Level};
 use autoexec_model::{JobId, JobParams};
 use autoexec_report::logfile::{ConsoleLog, ConsoleStart, LogClock};
 use autoexec_store::{Home, JobDir};
 
-use super::{running, say};
+use super::running::{self, Running};
+use super::say;
 use crate::CliError;
 use crate::args::DropIn;
 use crate::run::{logging, tell_console};
@@ -16,6 +16,8 @@ use crate::run::{logging, tell_console};
 /// A job, and what was typed about it.
 pub(super) struct TargetJob {
     pub(super) home: Home,
+    /// By which processes of this program know each other; another one than `home` where that is the user's own.
+    program: Home,
     pub(super) id: JobId,
     pub(super) dir: JobDir,
     pub(super) flags: DropIn,
@@ -24,7 +26,7 @@ pub(super) struct TargetJob {
 }
 
 impl TargetJob {
-    pub(super) fn open(home: &Home, flags: DropIn) -> Result<Self, CliError> {
+    pub(super) fn open(home: &Home, program: &Home, flags: DropIn) -> Result<Self, CliError> {
         let id = JobId::new(flags.jobid.clone())
             .map_err(|error| CliError::new(ExitCode::Usage, error.to_string()))?;
         let dir = home.job(&id);
@@ -38,7 +40,7 @@ impl TargetJob {
         } else {
             None
         };
-        Ok(Self { home: home.clone(), id, dir, flags, console })
+        Ok(Self { home: home.clone(), program: program.clone(), id, dir, flags, console })
     }
 
     /// Does `work`; an error goes to the console log too.
@@ -64,8 +66,8 @@ impl TargetJob {
     }
 
     /// The processes that run this job.
-    pub(super) fn processes(&self) -> Result<Vec<JobProcess>, CliError> {
-        Ok(running::processes(&self.home)?.into_iter().filter(|process| *process.job() == self.id).collect())
+    pub(super) fn running(&self) -> Result<Running, CliError> {
+        running::processes(&self.program, &self.id, &self.dir)
     }
 
     /// The job's parameters, as far as they were stored and can be read: they say under which id, tenant and

@@ -51,6 +51,9 @@ pub(super) async fn prepare(
     for flag in &request.unknown_flags {
         warn(console, &format!("The flag {flag} is not known and has no effect."));
     }
+    for key in &config.misspelled {
+        warn(console, &key.to_string());
+    }
     let client = connect(home, &config, &request)?;
     let text = read_params(job_dir, &request, client.as_deref(), console).await?;
     let name = job_dir.params().display().to_string();

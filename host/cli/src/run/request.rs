@@ -1,11 +1,13 @@
 //! What a run is asked to do, by flags or by `autoexec run`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use autoexec_model::{JobId, SecretKey};
+use autoexec_model::{JobId, ResourceId, SecretKey};
 use autoexec_plan::Filter;
 use autoexec_runners::Tape;
-use autoexec_transport::ssh::{HostRule, SshAuth};
+use autoexec_transport::ssh::{JumpHost, SshAuth};
 use serde_json::{Map, Value};
 
 /// Where job parameters come from.
@@ -58,8 +60,8 @@ pub(crate) struct RunRequest {
     pub(crate) sql_files: Option<String>,
     /// Keys for nodes without a password, besides those of the configuration.
     pub(crate) ssh_keys: Vec<SshAuth>,
-    /// What holds for some hosts only, before the rules of the home.
-    pub(crate) ssh_rules: Vec<HostRule>,
+    /// The jump hosts on the way to nodes that have one of their own, before the rules of the home.
+    pub(crate) ssh_ways: HashMap<ResourceId, Vec<Arc<JumpHost>>>,
     /// Key of the job's secrets where the configuration has none.
     pub(crate) key: Option<SecretKey>,
     pub(crate) face: Face,

@@ -20,7 +20,7 @@ use autoexec_runners::{
     InlineScripts, RunnerSettings, Scripts, ServerScripts, SitePolicy, SiteSupply, Surroundings, ToolRunners,
 };
 use autoexec_store::{Cache, Home, JobDir, Journal, NodeRecords};
-use autoexec_transport::ssh::{HostKeyPolicy, HostRule, SshAuth, SshConnector, SshSettings};
+use autoexec_transport::ssh::{HostKeyPolicy, SshAuth, SshConnector, SshSettings};
 use autoexec_transport::tagent::{TagentConnector, TagentSettings};
 use tokio::sync::{mpsc, watch};
 
@@ -196,7 +196,7 @@ fn engine(
     if config.autoexec.ssh_agent && !ssh_keys.iter().any(|way| matches!(way, SshAuth::Agent)) {
         ssh_keys.push(SshAuth::Agent);
     }
-    let settings = ssh_settings(home, &config, request.ssh_rules);
+    let settings = ssh_settings(home, &config);
     let (settings, conduct) = crate::ssh_file::complete(settings, home, &ssh_keys)?;
     let connector = SshConnector::new(settings);
     let expansion = if config.autoexec.live_shell { ShellExpansion::Compatible } else { ShellExpansion::Off };
@@ -211,6 +211,7 @@ fn engine(
             expansion,
             keep_failed_directory: config.autoexec.keep_failed_directory,
             ssh_keys,
+            ssh_ways: request.ssh_ways,
             conduct,
             policy: guards.policy,
             supply: guards.supply,
@@ -271,8 +272,7 @@ fn scripts(client: Option<&Arc<ConsoleClient>>, job: &JobId, job_dir: &JobDir) -
     }
 }
 
-/// `rules` are those of the inventory, which win over those of the home.
-fn ssh_settings(home: &Home, config: &crate::config::Config, rules: Vec<HostRule>) -> SshSettings {
+fn ssh_settings(home: &Home, config: &crate::config::Config) -> SshSettings {
     let limits = &config.autoexec;
     let known_hosts =
         limits.known_hosts.clone().unwrap_or_else(|| home.root().join("conf").join("known_hosts"));
@@ -286,7 +286,6 @@ fn ssh_settings(home: &Home, config: &crate::config::Config, rules: Vec<HostRule
             HostKeys::Accept => HostKeyPolicy::AcceptAll,
         },
         max_connections: limits.max_connections,
-        rules,
         ..SshSettings::new(known_hosts)
     }
 }

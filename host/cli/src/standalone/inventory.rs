@@ -1,10 +1,11 @@
 //! The nodes of a stand-alone run: a readable inventory, or a node file of a server.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use autoexec_model::{Node, NodeLine, ResourceId, RunnerId};
-use autoexec_transport::ssh::{HostPatterns, HostRule, JumpHost, SshAuth};
+use autoexec_model::{Node, NodeLine, Protocol, ResourceId, RunnerId};
+use autoexec_transport::ssh::{JumpHost, SshAuth};
 use indexmap::{IndexMap, IndexSet};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -99,8 +100,9 @@ pub(super) struct Inventory {
     pub(super) nodes: Vec<InventoryNode>,
     /// Ways to log in to nodes without a password.
     pub(super) keys: Vec<SshAuth>,
-    /// The ways to nodes behind jump hosts.
-    pub(super) rules: Vec<HostRule>,
+    /// The jump hosts on the way to each node that the file says it of. By node and not by host: equal addresses behind two
+    /// bastions are two machines.
+    pub(super) ways: HashMap<ResourceId, Vec<Arc<JumpHost>>>,
 }
 
 impl Inventory {
@@ -167,15 +169,19 @@ fn readable(source: &Source, vault: &Vault) -> Result<Inventory, FileError> {
     let at = source.root();
     let mut ids = Ids::of(&at.field("nodes"), &file.nodes)?;
     let keys = keys(&at, &file)?;
-    let rules = rules(&at, &file, &keys)?;
-    let mut inventory = Inventory { keys, rules, nodes: Vec::new() };
+    let ways = Ways::new(&at, &file.defaults, &keys);
+    let mut inventory = Inventory::default();
     for (index, entry) in file.nodes.iter().enumerate() {
         let at = at.field("nodes").index(index).of(entry);
         let id = entry.value.id.unwrap_or_else(|| ids.next());
         let object = node_object(&at, &entry.value, &file.defaults, id, vault)?;
         let node = Node::from_object(object.clone()).map_err(|error| at.complain(error))?;
+        if let Some(way) = ways.to(&at, entry.value.jump.as_ref(), &node)? {
+            inventory.ways.insert(node.resource, way);
+        }
         inventory.nodes.push(InventoryNode { node, object, groups: entry.value.groups.clone() });
     }
+    inventory.keys = keys;
     Ok(inventory)
 }
 
@@ -280,38 +286,54 @@ fn keys(at: &At<'_>, file: &InventoryFile) -> Result<Vec<SshAuth>, FileError> {
     Ok(paths.into_iter().map(file_of).chain(file.defaults.agent.then_some(SshAuth::Agent)).collect())
 }
 
-/// A rule for each way that some node takes. The keys of the file log in to the jump hosts.
-fn rules(at: &At<'_>, file: &InventoryFile, keys: &[SshAuth]) -> Result<Vec<HostRule>, FileError> {
-    let mut ways: IndexMap<Vec<String>, Vec<String>> = IndexMap::new();
-    for (index, node) in file.nodes.iter().enumerate() {
-        let at_node = at.field("nodes").index(index).of(node);
-        let (at, jump) = match (&node.value.jump, &file.defaults.jump) {
+/// The ways to the nodes. The keys of the file log in to the jump hosts.
+struct Ways<'a> {
+    at: &'a At<'a>,
+    default: Option<&'a Jump>,
+    keys: &'a [SshAuth],
+}
+
+impl<'a> Ways<'a> {
+    fn new(at: &'a At<'a>, defaults: &'a Defaults, keys: &'a [SshAuth]) -> Self {
+        Self { at, default: defaults.jump.as_ref(), keys }
+    }
+
+    /// The way to a node, whose own `jump` this is; none where neither it nor the defaults say one.
+    fn to(
+        &self,
+        at_node: &At<'_>,
+        own: Option<&Jump>,
+        node: &Node,
+    ) -> Result<Option<Vec<Arc<JumpHost>>>, FileError> {
+        let at_default = self.at.field("defaults");
+        let (at, jump) = match (own, self.default) {
             (Some(jump), _) => (at_node.field("jump"), jump),
-            (None, Some(jump)) => (at.field("defaults").field("jump"), jump),
-            (None, None) => continue,
+            (None, Some(jump)) => (at_default.field("jump"), jump),
+            (None, None) => return Ok(None),
         };
-        let way = match jump {
-            Jump::One(address) => vec![address.clone()],
-            Jump::Several(addresses) => addresses.clone(),
+        let addresses = match jump {
+            Jump::One(address) => std::slice::from_ref(address),
+            Jump::Several(addresses) => addresses,
         };
-        for address in &way {
-            crate::ssh_file::address(address, Vec::new()).map_err(|problem| at.complain(problem))?;
+        if addresses.is_empty() {
+            return Ok(Some(Vec::new()));
         }
-        if !way.is_empty() && keys.is_empty() {
+        if own.is_some() && node.protocol != Protocol::Ssh {
+            let protocol = node.protocol.as_str();
+            return Err(at.complain(format_args!(
+                "jump hosts lead to nodes with the protocol `ssh`, and this one has `{protocol}`: it would be called directly"
+            )));
+        }
+        if self.keys.is_empty() {
             return Err(at.complain("jump hosts are logged in to by `key` or `agent`, and there is neither"));
         }
-        ways.entry(way).or_default().push(node.value.host.clone());
-    }
-    let rule = |(way, hosts): (Vec<String>, Vec<String>)| {
         let jump = |address: &String| {
-            let target =
-                crate::ssh_file::address(address, keys.to_vec()).map_err(|problem| at.complain(problem))?;
+            let target = crate::ssh_file::address(address, self.keys.to_vec())
+                .map_err(|problem| at.complain(problem))?;
             Ok(Arc::new(JumpHost { target, logins_per_second: None }))
         };
-        let jumps = way.iter().map(jump).collect::<Result<_, FileError>>()?;
-        Ok(HostRule { jumps: Some(jumps), ..HostRule::new(HostPatterns::new(hosts)) })
-    };
-    ways.into_iter().map(rule).collect()
+        addresses.iter().map(jump).collect::<Result<_, _>>().map(Some)
+    }
 }
 
 fn key_file(at: &At<'_>, path: &Path) -> Result<PathBuf, FileError> {

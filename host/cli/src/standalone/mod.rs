@@ -29,6 +29,7 @@ use autoexec_store::json::{Style, to_bytes};
 use autoexec_store::{Home, JobDir, atomic};
 use serde_json::{Map, Value, json};
 
+pub(crate) use place::home_of_jobs;
 pub(crate) use plan::plan;
 pub(crate) use status::status;
 
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
     store(&place.dir, &setup, &place.job)?;
     announce(&place, &setup, &arguments);
     let Setup { params, inventory, filter, reported, vault, .. } = setup;
-    let Inventory { nodes, keys, rules } = inventory;
+    let Inventory { nodes, keys, ways } = inventory;
     let request = RunRequest {
         job: place.job.clone(),
         exec_user: Some(user()),
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
         has_pass_through_flag: false,
         sql_files: None,
         ssh_keys: keys,
-        ssh_rules: rules,
+        ssh_ways: ways,
         key: vault.temporary_key(),
         face: match arguments.output {
             Output::Human => Face::Human,
@@ -85,7 +86,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, CliError> {
         unknown_flags: Vec::new(),
     };
     let code = run::run(&home, request)?;
-    let inventory = Inventory { nodes, keys: Vec::new(), rules: Vec::new() };
+    let inventory = Inventory { nodes, ..Inventory::default() };
     let results = Results::read(&place.dir, &params, &inventory, &reported);
     tell(&place, &results, code, &arguments)?;
     Ok(code)
@@ -124,6 +125,9 @@ fn announce(place: &JobPlace, setup: &Setup, arguments: &RunArgs) {
         setup.name,
         setup.inventory.nodes.len()
     ));
+    for key in &setup.misspelled {
+        say(&format!("WARN: {key}"));
+    }
     if arguments.check {
         say("Dry run: tools are asked what they would change, and nothing is changed.");
     } else if place.is_new {

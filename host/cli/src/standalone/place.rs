@@ -45,6 +45,11 @@ pub(super) fn find_home() -> Result<FoundHome, CliError> {
     Ok(FoundHome { home: Home::new(root), is_personal: true })
 }
 
+/// Where the jobs of the program are that is in `program`.
+pub(crate) fn home_of_jobs(program: &Home) -> Home {
+    find_home().map_or_else(|_| program.clone(), |found| found.home)
+}
+
 fn looks_like_home(root: &Path) -> bool {
     ["conf", "plugins", "data"].iter().any(|name| root.join(name).is_dir())
 }
@@ -103,8 +108,9 @@ fn held(job: &JobId, error: StoreError) -> CliError {
     match error {
         StoreError::Held { pid, .. } => {
             let pid = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
-            CliError::bad_input(format!("job {job} is being run{pid}"))
-                .hint("wait until it has ended, or end it with Ctrl-C where it runs")
+            CliError::bad_input(format!("job {job} is being run{pid}")).hint(format!(
+                "wait until it has ended, or end it: Ctrl-C where it runs, or autoexec --abort --jobid {job}"
+            ))
         }
         other => CliError::files(other),
     }

@@ -16,6 +16,7 @@ use super::values::GivenFile;
 use super::vault::{self, Vault};
 use crate::CliError;
 use crate::args::{JobArgs, node_list, phase_list, split_list};
+use crate::config::MisspelledKey;
 
 /// A job, its nodes and what of them is to be run.
 pub(super) struct Setup {
@@ -35,6 +36,8 @@ pub(super) struct Setup {
     pub(super) files: Vec<GivenFile>,
     /// Where secrets are kept.
     pub(super) vault: Vault,
+    /// What of the configuration has no effect, to be told: the console log that has it too is not looked at first.
+    pub(super) misspelled: Vec<MisspelledKey>,
 }
 
 impl Setup {
@@ -61,7 +64,17 @@ impl Setup {
         let Value::Object(value) = job.params else {
             return Err(CliError::bad_input(format!("{}: not an object", source.name())));
         };
-        Ok(Self { name: job.name, value, params, inventory, filter, reported, files: job.files, vault })
+        Ok(Self {
+            name: job.name,
+            value,
+            params,
+            inventory,
+            filter,
+            reported,
+            files: job.files,
+            vault,
+            misspelled: config.misspelled,
+        })
     }
 }
 

@@ -36,8 +36,8 @@ impl SshConnector {
         }
     }
 
-    /// Connects, through jump hosts where a rule says so, checks the host key and logs in. Waiting for a free slot or for
-    /// the turn to log in does not count as connect time.
+    /// Connects, through jump hosts where the target or a rule says so, checks the host key and logs in. Waiting for a free slot
+    /// or for the turn to log in does not count as connect time.
     pub async fn connect(&self, target: &SshTarget, stop: &StopToken) -> Result<SshConnection, SshError> {
         let connected = tokio::select! {
             biased;
@@ -60,7 +60,7 @@ impl SshConnector {
             what: "a connection slot".into(),
             detail: error.to_string(),
         })?;
-        let jumps = rules::jumps_to(&self.settings.rules, &target.host);
+        let jumps = rules::jumps_to(&self.settings.rules, target);
         self.shaper.login_turn(&self.settings.rules, target, jumps).await;
         let line = self.pool.connect(target, jumps, &self.shaper, slot).await?;
         Ok(SshConnection::new(target, line))

@@ -43,11 +43,11 @@ impl Dialer {
 
     /// A target, as it is asked for.
     pub(super) fn hop(&self, target: SshTarget, asking: Arc<Asking>) -> Hop {
-        let before = rules::jumps_to(&self.settings.rules, &target.host).len();
+        let before = rules::jumps_to(&self.settings.rules, &target).len();
         Hop::new(target, before, asking)
     }
 
-    /// Connects, through jump hosts where a rule says so, checks the host key and logs in.
+    /// Connects, through jump hosts where the target or a rule says so, checks the host key and logs in.
     pub(super) async fn connect(&self, target: &Hop, alive: &Alive) -> Result<Thread, SshErrorKind> {
         let limit = self.settings.connect_timeout;
         let deadline = Instant::now() + limit;
@@ -88,7 +88,7 @@ impl Dialer {
         let deadline = Instant::from_std(deadline);
         let until = own.map_or(deadline, |own| own.min(deadline));
         let limit = until.saturating_duration_since(Instant::now());
-        let jumps = rules::jumps_to(&self.settings.rules, &target.target().host);
+        let jumps = rules::jumps_to(&self.settings.rules, target.target());
         timeout_at(until, self.through(jumps, target, until))
             .await
             .unwrap_or(Err(SshErrorKind::Timeout { step: Step::Connect, limit }))

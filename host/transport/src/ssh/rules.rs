@@ -92,9 +92,11 @@ fn first<'a, T>(
     matching.find_map(|(index, rule)| Some((index, setting(rule)?)))
 }
 
-/// The jump hosts on the way to a host.
-pub(super) fn jumps_to<'a>(rules: &'a [HostRule], host: &str) -> &'a [Arc<JumpHost>] {
-    first(rules, host, |rule| rule.jumps.as_deref()).map_or(&[], |(_, jumps)| jumps)
+/// The jump hosts on the way to a target.
+pub(super) fn jumps_to<'a>(rules: &'a [HostRule], target: &'a SshTarget) -> &'a [Arc<JumpHost>] {
+    let ruled =
+        || first(rules, &target.host, |rule| rule.jumps.as_deref()).map_or(&[][..], |(_, jumps)| jumps);
+    target.jumps.as_deref().unwrap_or_else(ruled)
 }
 
 /// Names a way by its jump hosts, the first one first.
@@ -155,8 +157,33 @@ mod tests {
         let rules = [limited, direct];
         assert_eq!(login_limit(&rules, "db1"), Some((0, 2.0)));
         assert_eq!(login_limit(&rules, "web1"), Some((1, 9.0)));
-        assert!(jumps_to(&rules, "db1").is_empty());
         assert_eq!(login_limit(&rules[..1], "web1"), None);
+    }
+
+    #[test]
+    fn a_way_of_the_targets_own_wins_over_those_of_its_host() {
+        let target = |host: &str, jumps| SshTarget {
+            host: host.to_owned(),
+            port: 22,
+            user: "u".to_owned(),
+            auth: Vec::new(),
+            jumps,
+        };
+        let through =
+            |host| Some(vec![Arc::new(JumpHost { target: target(host, None), logins_per_second: None })]);
+        let direct = HostRule { jumps: Some(Vec::new()), ..rule(&["db*"]) };
+        let rules = [direct, HostRule { jumps: through("site"), ..rule(&["*"]) }];
+        for (target, want) in [
+            (target("a", through("own")), &["u@own:22"][..]),
+            (target("a", through("other")), &["u@other:22"]),
+            (target("a", Some(Vec::new())), &[]),
+            (target("a", None), &["u@site:22"]),
+            (target("db1", None), &[]),
+        ] {
+            let way: Vec<String> =
+                jumps_to(&rules, &target).iter().map(|jump| jump.target.to_string()).collect();
+            assert_eq!(way, want, "{target:?}");
+        }
     }
 
     #[test]

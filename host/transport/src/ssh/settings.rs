@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::isolation::{WorkerProgram, plain};
-use super::rules::HostRule;
+use super::rules::{HostRule, JumpHost};
 use crate::secret::Secret;
 
 /// What to do about a server's host key. A changed or revoked key is refused by the first two.
@@ -107,6 +108,10 @@ pub struct SshTarget {
     /// Ways to log in, tried in this order. They are not part of its written form.
     #[serde(skip)]
     pub auth: Vec<SshAuth>,
+    /// Its own way, as in [`HostRule::jumps`]; none leaves that to the rules. Two machines may have the same address behind
+    /// different jump hosts, and rules by host cannot tell them apart.
+    #[serde(with = "plain::jumps")]
+    pub jumps: Option<Vec<Arc<JumpHost>>>,
 }
 
 impl fmt::Display for SshTarget {

@@ -155,6 +155,7 @@ async fn child_with_an_agent() {
         port: variable("TEST_PORT").parse().unwrap(),
         user: variable("TEST_USER"),
         auth: vec![SshAuth::Agent],
+        jumps: None,
     };
     let settings = SshSettings {
         keepalive: None,

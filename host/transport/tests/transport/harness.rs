@@ -99,6 +99,7 @@ impl Bed {
             port: self.server.port(),
             user: self.server.user().to_owned(),
             auth,
+            jumps: None,
         }
     }
 
@@ -199,7 +200,7 @@ impl Apart {
         auth: Vec<SshAuth>,
     ) -> Result<SshConnection, SshError> {
         let (host, port) = (address.ip().to_string(), address.port());
-        let target = SshTarget { host, port, user: user.to_owned(), auth };
+        let target = SshTarget { host, port, user: user.to_owned(), auth, jumps: None };
         self.connector.connect(&target, &StopToken::never()).await
     }
 

@@ -314,6 +314,7 @@ async fn child_that_is_killed() {
             path: variable("TEST_KEY").into(),
             passphrase: None,
         }],
+        jumps: None,
     };
     let settings = SshSettings {
         host_keys: autoexec_transport::ssh::HostKeyPolicy::AcceptAll,

@@ -144,34 +144,45 @@ fn complaints_name_line_and_field_and_no_secret() {
     assert!(error.contains("nodes[2].password: the value is encrypted"), "{error}");
 }
 
-#[test]
-fn ways_through_jump_hosts_become_rules() {
+/// An inventory with a key.
+fn with_key(text: &str) -> Result<Inventory, String> {
     let dir = tempfile::tempdir().unwrap();
-    let key = dir.path().join("key");
-    std::fs::write(&key, "k").unwrap();
-    let key = key.display();
-    let text = format!(
-        "defaults: {{user: a, key: {key}, jump: 'ops@b1'}}\nnodes:\n  - host: h1\n  - host: h2\n  \
-         - {{host: h3, jump: ['ops@b1', 'ops@b2:2222']}}\n  - {{host: h4, jump: []}}\n"
-    );
-    let inventory = read("hosts.yaml", &text).unwrap();
-    let ways: Vec<(String, Vec<String>)> = inventory
-        .rules
-        .iter()
-        .map(|rule| {
-            let jumps = rule.jumps.iter().flatten().map(|jump| jump.target.to_string()).collect();
-            (rule.hosts.to_string(), jumps)
-        })
-        .collect();
-    let way = |hosts: &str, jumps: &[&str]| {
-        (hosts.to_owned(), jumps.iter().map(|jump| (*jump).to_owned()).collect::<Vec<_>>())
+    std::fs::write(dir.path().join("key"), "k").unwrap();
+    let source = Source::new(&dir.path().join("hosts.yaml"), text.to_owned());
+    Inventory::read(&source, &vault("k")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_way_of_a_node_is_its_own_and_not_its_hosts() {
+    let text = "defaults: {user: a, key: key, jump: 'ops@b1'}\nnodes:\n  - {host: h, id: 7}\n  \
+                - {host: h, jump: ['ops@b1', 'ops@b2:2222']}\n  - {host: h, jump: []}\n  - {host: '*', jump: 'ops@b3'}\n";
+    let inventory = with_key(text).unwrap();
+    let way = |node: &InventoryNode| {
+        let jumps = &inventory.ways[&node.node.resource];
+        jumps.iter().map(|jump| jump.target.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        ways,
-        [way("h1,h2", &["ops@b1:22"]), way("h3", &["ops@b1:22", "ops@b2:2222"]), way("h4", &[])]
-    );
-    let error = read("hosts.yaml", "nodes:\n  - {host: h, jump: b1}\n").unwrap_err();
-    assert!(error.contains("not user@host"), "{error}");
-    let error = read("hosts.yaml", "nodes:\n  - {host: h, jump: 'a@b1'}\n").unwrap_err();
-    assert!(error.contains("`key` or `agent`"), "{error}");
+    let ways: Vec<_> = inventory.nodes.iter().map(|node| (node.node.resource.0, way(node))).collect();
+    let expected =
+        [(7, vec!["ops@b1:22"]), (1, vec!["ops@b1:22", "ops@b2:2222"]), (2, vec![]), (3, vec!["ops@b3:22"])];
+    assert_eq!(ways, expected.map(|(id, way)| (id, way.into_iter().map(str::to_owned).collect())));
+    let none = with_key("defaults: {key: key}\nnodes: [{host: h}]\n").unwrap();
+    assert!(none.ways.is_empty(), "that is left to the rules of the home");
+}
+
+#[test]
+fn a_way_that_cannot_be_taken_is_refused() {
+    for (text, expected) in [
+        ("defaults: {key: key}\nnodes:\n  - {host: h, jump: b1}\n", "nodes[0].jump: \"b1\" is not user@host"),
+        ("defaults: {key: key, jump: b1}\nnodes:\n  - {host: h}\n", "defaults.jump: \"b1\" is not user@host"),
+        ("nodes:\n  - {host: h, jump: 'a@b1'}\n", "`key` or `agent`"),
+        (
+            "defaults: {key: key}\nnodes:\n  - {host: h, jump: 'a@b1', protocol: tagent, password: x}\n",
+            "and this one has `tagent`",
+        ),
+    ] {
+        let error = with_key(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let agent = "defaults: {key: key, jump: 'a@b1'}\nnodes:\n  - {host: h, protocol: tagent, password: x}\n";
+    assert!(with_key(agent).is_ok(), "defaults hold where they can");
 }

@@ -85,7 +85,7 @@ impl Answering {
 
     /// A host on the way, the jump hosts first.
     fn host(&self, number: u32) -> Option<SshTarget> {
-        let jumps = rules::jumps_to(&self.settings.rules, &self.target.host);
+        let jumps = rules::jumps_to(&self.settings.rules, &self.target);
         let number = usize::try_from(number).ok()?;
         match jumps.get(number) {
             Some(jump) => Some(jump.target.clone()),
@@ -203,7 +203,8 @@ mod tests {
     use crate::ssh::settings::SshAuth;
 
     fn target(host: &str) -> SshTarget {
-        SshTarget { host: host.to_owned(), port: 22, user: "u".to_owned(), auth: vec![SshAuth::Agent] }
+        let auth = vec![SshAuth::Agent];
+        SshTarget { host: host.to_owned(), port: 22, user: "u".to_owned(), auth, jumps: None }
     }
 
     /// A host behind one jump host.

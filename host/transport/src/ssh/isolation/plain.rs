@@ -254,7 +254,7 @@ mod tests {
             SshAuth::KeyFile { path, passphrase },
             SshAuth::Agent,
         ];
-        SshTarget { host: "h".to_owned(), port: 22, user: "u".to_owned(), auth }
+        SshTarget { host: "h".to_owned(), port: 22, user: "u".to_owned(), auth, jumps: None }
     }
 
     #[test]
