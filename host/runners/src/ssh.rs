@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use async_trait::async_trait;
 use autoexec_engine::ports::{OperationCall, OperationEnd, OperationExit, OperationSink, UnitInfo};
@@ -11,10 +12,10 @@ use autoexec_model::value::Recipient;
 use autoexec_model::{Interpreter, Node};
 use autoexec_store::MAX_OP_OUTPUT;
 use autoexec_transport::ssh::{
-    Account, DetachedRun, Inventory, RemoteCommand, RemoteDir, RemoteTask, Setup, SshAuth, SshConnection,
-    SshErrorKind, SshTarget, TaskEnd, Wanted,
+    Account, DetachedRun, Inventory, RemoteCommand, RemoteDir, RemotePid, RemoteTask, Setup, SshAuth,
+    SshConnection, SshError, SshErrorKind, SshTarget, TaskEnd, Wanted,
 };
-use autoexec_transport::{Exit, OutputSink, Secret, StopToken};
+use autoexec_transport::{Exit, OutputSink, Secret, StopLevel, StopToken};
 
 use crate::bridge::ProcessOutput;
 use crate::conduct;
@@ -29,12 +30,14 @@ mod detached;
 mod files;
 mod kept;
 mod reconnect;
+mod stray;
 
 use detached::Follower;
 use files::SshFiles;
 use kept::TakenDirectory;
 pub(crate) use kept::{KeptDirectories, remove_kept};
 use reconnect::{LoginError, NoConnection, Reconnect};
+use stray::Stray;
 
 /// Runs the words after it with the variables of the account's login profile (`PATH`, `ORACLE_HOME`, …), as the
 /// interactive shell of the replaced system did. Shells that are started with `-l` read the profile themselves.
@@ -64,6 +67,10 @@ pub(crate) struct Session {
     detached: u64,
     /// The other users that operations ran as: what they made may be theirs to remove.
     accounts: Vec<Account>,
+    /// One of them was let into the directory: nothing more is written there or run from it.
+    shared: bool,
+    /// Other directories that are to be removed with it.
+    left: Vec<RemoteDir>,
 }
 
 #[async_trait]
@@ -72,11 +79,8 @@ impl Sessions for SshSessions {
 
     async fn open(&self, stop: &StopToken) -> Result<Session, String> {
         let connection = self.log_in(stop).await.map_err(LoginError::into_text)?;
-        let node = &self.unit.node;
-        let prefix =
-            format!("autoexec-{}-{}-{}", self.shared.settings.job, node.resource, self.unit.phase.index);
-        let root = RemoteDir::new(&prefix).map_err(|error| error.to_string())?;
-        let kept = self.shared.kept.take(node);
+        let root = self.new_dir()?;
+        let kept = self.shared.kept.take(&self.unit.node);
         let inventory = match &kept {
             Some(kept) => Inventory::of_stock(kept.stock(), &self.shared.digests),
             None => Inventory::new(&self.shared.digests),
@@ -91,6 +95,8 @@ impl Sessions for SshSessions {
             inputs: BTreeSet::new(),
             detached: 0,
             accounts: Vec::new(),
+            shared: false,
+            left: Vec::new(),
         })
     }
 
@@ -101,6 +107,15 @@ impl Sessions for SshSessions {
         sink: &Arc<dyn OperationSink>,
         stop: &StopToken,
     ) -> Result<OperationEnd, String> {
+        if session.shared {
+            self.begin_anew(session, &**sink).await?;
+        }
+        for host in session.connection.new_hosts() {
+            let text = format!(
+                "The host was not known: {host}. Compare it with the host's own (ssh.hostkeys in conf/config.ini)."
+            );
+            sink.info(Level::Info, &text);
+        }
         sink.info(Level::Info, &format!("Job directory:{}", session.root));
         let account =
             match conduct::account_of(&self.shared, &call.operation.name.to_string(), &self.unit.node) {
@@ -111,6 +126,7 @@ impl Sessions for SshSessions {
             };
         let delivery = Delivery::gather(&self.shared, call, &HashSet::new())?;
         let work_dir = delivery.work_directory(session.root.path());
+        let reader = account.clone();
         let TaskEnd { end, file, removed, remark } =
             self.execute(session, call, delivery, account, sink, stop).await?;
         if let Some(remark) = remark {
@@ -139,7 +155,7 @@ impl Sessions for SshSessions {
             work_dir: &work_dir,
             sink: &**sink,
         };
-        let mut files = SshFiles { sessions: self, session, sink: &**sink, stop, output: file };
+        let mut files = SshFiles { sessions: self, session, sink: &**sink, stop, output: file, reader };
         Ok(match ran.fetch_outputs(&mut files).await? {
             Err(problem) => OperationEnd { exit: OperationExit::Error(problem), output: None },
             Ok(values) => OperationEnd { exit, output: Some(values) },
@@ -147,13 +163,19 @@ impl Sessions for SshSessions {
     }
 
     fn directory<'a>(&self, session: &'a Session) -> Option<&'a str> {
-        (session.made && !session.occupied).then(|| session.root.path())
+        ((session.made || !session.left.is_empty()) && !session.occupied).then(|| session.root.path())
     }
 
     async fn remove(&self, session: &mut Session) -> Result<(), String> {
-        let accounts = session.accounts.clone();
-        let removed = session.connection.remove_dir_of(&session.root, accounts, &StopToken::never()).await;
-        removed.map_err(|error| error.to_string())
+        let mut removed = remove_all(session).await;
+        // A stop may have come through over a connection of its own.
+        if removed.as_ref().is_err_and(detached::is_lost)
+            && let Ok(connection) = self.log_in(&StopToken::never()).await
+        {
+            session.connection = connection;
+            removed = remove_all(session).await;
+        }
+        removed.map_err(|error| format!("{error}. The directory {} may be left there", session.root))
     }
 
     async fn release(&self, session: &mut Session) -> Result<(), String> {
@@ -169,6 +191,31 @@ impl Sessions for SshSessions {
 impl SshSessions {
     pub(crate) fn new(shared: &Arc<Shared>, unit: &UnitInfo) -> Self {
         Self { shared: Arc::clone(shared), unit: unit.clone() }
+    }
+
+    /// A name for a directory of the unit.
+    fn new_dir(&self) -> Result<RemoteDir, String> {
+        let Self { shared, unit } = self;
+        let prefix = format!("autoexec-{}-{}-{}", shared.settings.job, unit.node.resource, unit.phase.index);
+        RemoteDir::new(&prefix).map_err(|error| error.to_string())
+    }
+
+    /// Leaves a directory that another user was let into. Whatever that user runs may have put links in the place of our files, which
+    /// we would write through, and programs in the place of those that we would run.
+    async fn begin_anew(&self, session: &mut Session, sink: &dyn OperationSink) -> Result<(), String> {
+        let old = std::mem::replace(&mut session.root, self.new_dir()?);
+        if std::mem::take(&mut session.occupied) {
+            session.left.clear();
+        } else {
+            session.left.push(old);
+        }
+        session.inventory = Inventory::new(&self.shared.digests);
+        session.inputs.clear();
+        (session.made, session.shared) = (false, false);
+        if let Err(problem) = remove_left(session).await {
+            sink.info(Level::Warn, &format!("{problem}. It is tried again in the end."));
+        }
+        Ok(())
     }
 
     /// Whether nobody needs the directory after this operation if it succeeds: the shell that ran it then removes it, which
@@ -218,10 +265,14 @@ impl SshSessions {
             account,
         };
         let wanted = has_output(call).then(|| wanted(session, work_dir));
-        if let Some(account) = &command.account
-            && !session.accounts.iter().any(|known| known.user == account.user)
-        {
-            session.accounts.push(account.clone());
+        let mut apart = false;
+        if let Some(account) = &command.account {
+            if !session.accounts.iter().any(|known| known.user == account.user) {
+                session.accounts.push(account.clone());
+            }
+            // root can do anything anyway.
+            apart = account.user != "root";
+            session.shared |= apart;
         }
         session.inputs.extend(delivery.inputs);
         if let Some(kept) = &session.kept {
@@ -235,11 +286,19 @@ impl SshSessions {
             kept: session.kept.as_ref().map(|kept| kept.dir().clone()),
         };
         let operation = call.operation.name.to_string();
-        let detached =
-            self.shared.settings.conduct.is_detached(&operation, &self.unit.node.host).then(|| {
+        let detached = match self.shared.settings.conduct.is_detached(&operation, &self.unit.node.host) {
+            true if apart => {
+                let dir = self.new_dir()?;
+                let run = DetachedRun::apart(&dir);
+                session.left.push(dir);
+                Some(run)
+            }
+            true => {
                 session.detached += 1;
-                DetachedRun::new(&session.root, &format!("detached{}", session.detached))
-            });
+                Some(DetachedRun::new(&session.root, &format!("detached{}", session.detached)))
+            }
+            false => None,
+        };
         let removes_dir = detached.is_none() && self.can_remove_with(session, call);
         let mut task = RemoteTask { setup: Some(setup), command, wanted, detached, removes_dir };
         sink.info(Level::Info, "Begin to upload remote operation...");
@@ -248,8 +307,10 @@ impl SshSessions {
         session.made = true;
         let mut reconnect = Reconnect::new(self, &**sink, stop);
         loop {
-            let started = Arc::clone(sink);
-            let on_start = move |_pid| {
+            let group = Arc::new(AtomicI32::new(0));
+            let (started, told) = (Arc::clone(sink), Arc::clone(&group));
+            let on_start = move |pid: RemotePid| {
+                told.store(pid.group, Ordering::Release);
                 started.info(Level::Info, "Remote operation upload success.");
                 started.started(None);
             };
@@ -282,15 +343,48 @@ impl SshSessions {
                 }
                 continue;
             }
+            if matches!(error.kind(), SshErrorKind::NotStarted { .. } | SshErrorKind::PasswordExpired { .. })
+                && task.setup.as_ref().is_some_and(|setup| setup.make)
+            {
+                // Nothing of ours has run there: there is nothing to remove.
+                session.made = false;
+            }
+            let group = Some(group.load(Ordering::Acquire)).filter(|group| *group > 1);
             return match task.detached.clone() {
                 Some(run) if detached::is_lost(&error) => {
                     let follower = Follower { sessions: self, task, run, output, sink: &**sink, stop };
                     follower.follow(session, error).await
                 }
+                None if group.is_some()
+                    && (detached::is_lost(&error) || stop.level() >= StopLevel::Terminate) =>
+                {
+                    let account = task.command.account.clone();
+                    let stray = Stray { sessions: self, account, group, sink: &**sink, stop };
+                    stray.lost(session, &error).await
+                }
                 _ => Err(error.to_string()),
             };
         }
     }
+}
+
+async fn remove_all(session: &mut Session) -> Result<(), SshError> {
+    let left = remove_left(session).await;
+    let accounts = session.accounts.clone();
+    left.and(session.connection.remove_dir_of(&session.root, accounts, &StopToken::never()).await)
+}
+
+/// Removes the directories that are no longer used; those that could not be stay noted.
+async fn remove_left(session: &mut Session) -> Result<(), SshError> {
+    let mut problem = Ok(());
+    for dir in std::mem::take(&mut session.left) {
+        let accounts = session.accounts.clone();
+        if let Err(error) = session.connection.remove_dir_of(&dir, accounts, &StopToken::never()).await {
+            problem = Err(error);
+            session.left.push(dir);
+        }
+    }
+    problem
 }
 
 /// The output file of the working directory, or of the root where an old library puts it (defect 83).

@@ -11,7 +11,7 @@ pub struct Mask {
 }
 
 /// What the executor writes anew each time.
-const PATTERNS: [(&str, &str); 5] = [
+const PATTERNS: [(&str, &str); 6] = [
     // Time in front of every log line.
     (r"(?m)^\d\d:\d\d:\d\d ", "hh:mm:ss "),
     // Durations in log lines.
@@ -20,6 +20,8 @@ const PATTERNS: [(&str, &str); 5] = [
     (r"\b\d{8}-\d{6}\.", "<stamp>."),
     // Processes in status files.
     (r#""(pid|opPid|pidStart)": \d+"#, r#""$1": <n>"#),
+    // Host keys.
+    (r"SHA256:[A-Za-z0-9+/]{43}", "<fingerprint>"),
     // The private part of a directory on a target.
     (r"(/tmp/autoexec-\d+-\d+-\d+)[-.]\w+", "${1}<suffix>"),
 ];

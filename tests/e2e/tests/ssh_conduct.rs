@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use autoexec_e2e::TestJob;
-use autoexec_e2e::build::{one_shot, op, params, phase, with_output};
+use autoexec_e2e::build::{fail_ignored, one_shot, op, params, phase, with_output};
 use autoexec_e2e::wait::{LONG, until};
+use autoexec_e2e::{TestJob, files_below};
 use autoexec_test_support::scratch::Scratch;
 use autoexec_test_support::skip::skipped;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_test_support::sudoers::Sudoers;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const KEY: &str = "127.0.0.1--71";
@@ -39,8 +40,12 @@ fn holding(gate: &Path) -> String {
     )
 }
 
+fn directories_of(log: &str) -> impl Iterator<Item = &Path> {
+    log.lines().filter_map(|line| line.split_once("INFO: Job directory:")).map(|(_, path)| Path::new(path))
+}
+
 fn directory_of(log: &str) -> &Path {
-    Path::new(log.lines().find_map(|line| line.split_once("INFO: Job directory:")).unwrap().1)
+    directories_of(log).next().unwrap()
 }
 
 #[test]
@@ -135,9 +140,92 @@ fn an_operation_runs_as_another_user() {
     for (operation, user) in [("who_1", user), ("su_2", user), ("self_3", sshd.user())] {
         assert_eq!(outputs[&format!("basic/{operation}")]["name"], format!("{user} n71"), "{log}");
     }
-    assert!(!directory_of(&log).exists(), "{log}");
+    let directories: Vec<_> = directories_of(&log).collect();
+    assert_eq!(directories.len(), 3, "{log}");
+    assert!(directories.iter().all(|directory| !directory.exists()), "{log}");
     for password in [sshd.password(), other.password()] {
         assert!(!log.contains(password) && !job.console().contains(password));
+    }
+}
+
+#[test]
+fn links_of_the_other_user_lead_the_login_account_nowhere() {
+    let sshd = Sshd::start(SshdOptions::default()).unwrap();
+    let other =
+        Sshd::start(SshdOptions { shell: PathBuf::from("/bin/bash"), ..SshdOptions::default() }).unwrap();
+    let Some(_rule) = Sudoers::allow(sshd.user(), other.user()).unwrap() else {
+        skipped("root, sudo and setfacl");
+        return;
+    };
+    let operations = vec![
+        with_output(op("basic/plant", "target", 1), "found", "filepath"),
+        with_output(op("basic/next", "target", 2), "name", "text"),
+    ];
+    let operations = operations.into_iter().map(fail_ignored).collect();
+    let job = job(&sshd, operations);
+    let rules = format!(
+        "[[operations]]\nmatch = [\"basic/plant\"]\nbecome = {{ user = \"{}\", node_password = true }}\n",
+        other.user()
+    );
+    job.home.write("conf/ssh.toml", rules).unwrap();
+    let victim = sshd.dir().join("victim");
+    std::fs::write(&victim, "of who logs in\n").unwrap();
+    std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(&victim, Some(sshd.uid()), None).unwrap();
+    // In the place of what the next operation is sent, and of what this one leaves.
+    let plant = format!(
+        "for d in . ..; do for f in next output.json found; do rm -rf $d/$f; ln -s {0} $d/$f; done; done\n\
+         rm -f output.json; printf '{{\"found\": \"found\"}}' >output.json\n",
+        victim.display()
+    );
+    job.home.write_remote_plugin("basic", "plant", &plant).unwrap();
+    job.home
+        .write_remote_plugin("basic", "next", "printf '{\"name\": \"%s\"}' \"$(id -un)\" > output.json\n")
+        .unwrap();
+    job.expect(0, &["--firstfire"]).unwrap();
+    let log = job.node_log("T", KEY);
+    let outputs: Value = serde_json::from_str(&job.file(&format!("output/{KEY}.json"))).unwrap();
+    assert_eq!(outputs["basic/next_2"]["name"], sshd.user(), "{log}");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "of who logs in\n", "{log}");
+    assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+    for file in files_below(&job.dir()).unwrap() {
+        let text = std::fs::read(&file).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&text).contains("of who logs in"), "{}: {log}", file.display());
+    }
+    let directories: Vec<_> = directories_of(&log).collect();
+    assert_eq!(directories.len(), 2, "{log}");
+    assert!(directories.iter().all(|directory| !directory.exists()), "{log}");
+}
+
+#[test]
+fn a_lost_connection_and_a_stop_that_does_not_get_through_say_what_may_still_run() {
+    for stopped in [false, true] {
+        let mut sshd = Sshd::start(SshdOptions::default()).unwrap();
+        let job = job(&sshd, vec![op("basic/hold", "target", 1)]);
+        let gate = job.home.path().join("gate");
+        job.home.write_remote_plugin("basic", "hold", &holding(&gate)).unwrap();
+        let running = job.start(&["--firstfire"]).unwrap();
+        until("the script", LONG, || job.node_log("T", KEY).contains(" begun\n").then_some(())).unwrap();
+        if stopped {
+            sshd.stop();
+            running.signal(Signal::SIGTERM).unwrap();
+        }
+        sshd.kill_sessions();
+        if stopped {
+            let again = || job.node_log("T", KEY).contains("Connecting again to stop").then_some(());
+            until("the second try", LONG, again).unwrap();
+            // Whoever says it again does not wait for the host.
+            running.signal(Signal::SIGTERM).unwrap();
+        }
+        let finished = running.wait().unwrap();
+        let log = job.node_log("T", KEY);
+        assert_ne!(finished.code, Some(0), "{log}");
+        assert!(log.contains("may still be running on the target as process group "), "{log}");
+        let directory = directory_of(&log);
+        assert!(log.contains(&format!("its directory {} was left there", directory.display())), "{log}");
+        assert_eq!(log.contains("it is not proved that all of its processes are gone"), stopped, "{log}");
+        std::fs::write(&gate, "").unwrap();
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use autoexec_engine::ports::OperationSink;
 use autoexec_events::Level;
 use autoexec_transport::StopToken;
-use autoexec_transport::ssh::Arriving;
+use autoexec_transport::ssh::{Account, Arriving};
 
 use super::detached::is_lost;
 use super::reconnect::{NoConnection, Reconnect};
@@ -22,6 +22,8 @@ pub(super) struct SshFiles<'a> {
     pub(super) stop: &'a StopToken,
     /// The output file, which came with the end of the operation.
     pub(super) output: Option<Vec<u8>>,
+    /// The other user that the operation ran as.
+    pub(super) reader: Option<Account>,
 }
 
 #[async_trait]
@@ -39,8 +41,10 @@ impl RemoteFiles for SshFiles<'_> {
         let arriving = Arriving::new(local).map_err(|kind| kind.to_string())?;
         let mut reconnect = Reconnect::new(self.sessions, self.sink, self.stop);
         loop {
-            let fetched = self.session.connection.download_on(remote, &arriving, max_bytes, self.stop).await;
-            let error = match fetched {
+            let reader = self.reader.clone();
+            let fetching =
+                self.session.connection.download_on(remote, reader, &arriving, max_bytes, self.stop);
+            let error = match fetching.await {
                 Ok(length) => return Ok(length),
                 Err(error) if is_lost(&error) && arriving.length() > 0 => error,
                 Err(error) => return Err(error.to_string()),

@@ -10,7 +10,7 @@ use autoexec_transport::{StopLevel, StopToken};
 use super::{Session, SshSessions};
 
 /// Pauses between tries to connect: the first one, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A connection that held this long was one; the time for a new one begins anew.
 const HELD: Duration = Duration::from_secs(10);

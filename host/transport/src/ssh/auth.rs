@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use libssh2_sys as raw;
+
 use super::answers::Answers;
 use super::credential::{Credential, Key};
 use super::error::SshErrorKind;
-use super::fault::Failure;
+use super::fault::{Failure, Fault};
 use super::link::Link;
 use super::patience::Patience;
-use super::private_key::{Ed25519Key, public_part};
+use super::private_key::{Ed25519Key, is_encrypted, public_part};
 use super::signing;
 use crate::secret::Secret;
 
@@ -71,6 +73,11 @@ fn turned_out(tried: &[String]) -> SshErrorKind {
 
 fn printable(method: &str) -> String {
     method.chars().take(64).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+}
+
+/// Whether a key could not be read or used, by the words that libssh2 has for it; else the server did not want it.
+fn is_about_the_file(fault: &Fault) -> bool {
+    fault.code == Some(raw::LIBSSH2_ERROR_FILE) || fault.detail == "Callback returned error"
 }
 
 fn serves(auth: &Credential, method: &str) -> bool {
@@ -152,11 +159,17 @@ impl Attempt<'_> {
             let result = self.link.drive(self.patience, None, || signing::log_in(session, self.user, &key));
             return self.note(what, result);
         }
+        let encrypted = is_encrypted(key);
+        if encrypted && passphrase.is_none() {
+            return self.pass_over(format!("{what} (it is encrypted, and no passphrase is configured)"));
+        }
         let passphrase = passphrase.map(Secret::expose);
         let public = public_part(key);
         let result = self.link.drive(self.patience, None, || {
             session.userauth_pubkey_memory(self.user, public.as_deref(), key, passphrase)
         });
+        let unopened = matches!(&result, Err(Failure::Fault(fault)) if encrypted && is_about_the_file(fault));
+        let what = if unopened { format!("{what}: the passphrase does not open it") } else { what };
         self.note(what, result)
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::plain;
 use super::marker::Token;
-use super::resident::{LINE_BREAK, LOOKED_UP, word};
+use super::resident::{LINE_BREAK, LOOKED_UP, SAYING, word};
 use super::task::RemoteCommand;
 use crate::secret::Secret;
 use crate::shell::quote;
@@ -44,14 +44,15 @@ const MARK: &str = "autoexec-begin-of-script";
 
 /// Tries the password alone, then runs the reader with it. A `sudo` that refused the first line would take the next ones of its
 /// input, the script, for further attempts, and accounts are locked for those.
-const AFTER_TRIAL: &str = r#"IFS= read -r ae_p; printf '%s\n' "$ae_p" | sudo -S -p '' -u "$1" -- /bin/sh -c : && { printf '%s\n' "$ae_p"; cat; } | sudo -S -p '' -u "$1" -- /bin/sh -c "$2" sh "$3""#;
+const AFTER_TRIAL: &str = r#"SAYINGIFS= read -r ae_p; ae_p() { ae_say "$ae_p"; echo; }; ae_p | sudo -S -p '' -u "$1" -- /bin/sh -c : && { ae_p; cat; } | sudo -S -p '' -u "$1" -- /bin/sh -c "$2" sh "$3""#;
 
 /// Shell text of the command that becomes the user and reads a script from its input.
 pub(super) fn command(account: &Account) -> String {
     let user = word(&account.user);
     match (account.method, &account.password) {
         (Method::Sudo, Some(_)) => {
-            format!("/bin/sh -c {} sh {user} {} {MARK}", quote(AFTER_TRIAL), quote(READER))
+            let trial = AFTER_TRIAL.replace("SAYING", SAYING);
+            format!("/bin/sh -c {} sh {user} {} {MARK}", quote(&trial), quote(READER))
         }
         (Method::Sudo, None) => {
             format!("sudo -n -u {user} -- /bin/sh -c {} sh {MARK}", quote(READER))
@@ -63,10 +64,32 @@ pub(super) fn command(account: &Account) -> String {
     }
 }
 
-/// A function `ae_b` that writes what [`command`] reads: password, mark, script.
+/// A function `ae_b` of the shell that has [`SAYING`], which writes what [`command`] reads: password, mark, script.
 pub(super) fn feeding(account: &Account, script: &str) -> String {
     let password = account.password.as_ref().map(Secret::expose).unwrap_or_default();
-    format!("ae_b() {{ printf '%s\\n%s\\n%s\\n' {} {MARK} {}; }}", word(password), word(script))
+    format!("ae_b() {{ ae_say {}; }}", word(&format!("{password}\n{MARK}\n{script}\n")))
+}
+
+/// A function body, to be run by that user; it may `return`.
+pub(super) fn body(account: &Account, body: &str) -> String {
+    let script = format!("{LINE_BREAK}autoexec_as() {{\n{body}\n}}\nautoexec_as");
+    format!("{}\nae_b | {}", feeding(account, &script), command(account))
+}
+
+/// Sends the first of the files that has something in it, read by the user: it may have put a link there to what is not its own. A
+/// file of which nothing is heard is announced, so that it is missed.
+pub(super) fn sending(account: &Account, token: &Token, max_bytes: u64, files: &[String]) -> String {
+    let words = files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" ");
+    let (file, end) = (token.report("file", "\"$z\""), token.report("end", "0"));
+    let script = format!(
+        "{LINE_BREAK}for f in {words}; do if [ -s \"$f\" ]; then z=$(2>/dev/null wc -c <\"$f\"); z=$((${{z:-1}})); \
+         if [ \"$z\" -le {max_bytes} ]; then {file}; cat \"$f\"; else z=$(({max_bytes}+1)); {file}; fi; {end}; break; fi; done; :"
+    );
+    format!(
+        "[ \"$x\" != 0 ] || {{ {}; ae_b | {} || {{ ae_r file 1; ae_r end 0; }}; }}; ",
+        feeding(account, &script),
+        command(account)
+    )
 }
 
 /// How the command's process group is told.
@@ -100,12 +123,50 @@ pub(super) fn inner(command: &RemoteCommand, group: Option<&GroupReport<'_>>) ->
 }
 
 /// Lets the user into `root` (a word): as root by ownership, else by an access list. What that user has made there
-/// already is its own, and its list cannot be changed by us.
+/// already is its own, and its list cannot be changed by us. From then on its files may be links to anything: nothing may be written
+/// or run there by anybody else.
 pub(super) fn share(account: &Account, root: &str) -> String {
     let user = word(&account.user);
     format!(
         "if [ \"$(id -u)\" = 0 ]; then chown -R {user} {root}; else \
-         ae_a=u:{user}:rwX,d:u:{user}:rwX,d:u:\"$(id -un)\":rwX; \
-         setfacl -R -m \"$ae_a\" {root} 2>/dev/null || setfacl -m \"$ae_a\" {root}; fi"
+         ae_a=u:{user}:rwX,d:u:{user}:rwX,d:u:\"$(id -un)\":rwX; id {user} >/dev/null && \
+         {{ setfacl -R -m \"$ae_a\" {root} 2>/dev/null || setfacl -m \"$ae_a\" {root}; }}; fi"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
+
+    #[test]
+    fn no_shell_puts_password_or_script_into_the_command_line_of_a_program() {
+        let place = tempfile::tempdir().unwrap();
+        let seen = place.path().join("seen");
+        for name in ["printf", "echo"] {
+            let program = place.path().join(name);
+            let text =
+                format!("#!/bin/sh\nprintf '%s|' \"$@\" >>{}\nexec /usr/bin/{name} \"$@\"\n", seen.display());
+            std::fs::write(&program, text).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let password = "-n hun\\ter2%s";
+        let account = Account {
+            user: "x".to_owned(),
+            method: Method::Sudo,
+            password: Some(Secret::new(password.to_owned())),
+        };
+        let feeding = feeding(&account, "echo 'secret script\\n'");
+        for shell in shells() {
+            let script = format!("{LINE_BREAK}{SAYING}{feeding}; ae_b");
+            let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap());
+            let output = of(shell).arg(script).env("PATH", path).output().unwrap();
+            let want = format!("{password}\n{MARK}\necho 'secret script\\n'\n");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), want, "{shell}: {output:?}");
+            let seen = std::fs::read_to_string(&seen).unwrap_or_default();
+            assert!(!seen.contains("hun") && !seen.contains("secret"), "{shell}: {seen}");
+        }
+    }
 }

@@ -49,6 +49,12 @@ impl SshConnection {
         Self { line, target: target.to_string() }
     }
 
+    /// What there is to tell of hosts on the way, this one included, that were not known and whose keys were recorded
+    /// ([`super::HostKeyPolicy::TrustOnFirstUse`]). It is told once.
+    pub fn new_hosts(&self) -> Vec<String> {
+        self.line.new_hosts()
+    }
+
     /// Runs a plain exec request. Stdout and stderr go to `sink` in the order in which they arrive.
     ///
     /// At [`crate::StopLevel::Terminate`] the channel is closed, and nothing is known about the command's processes; use
@@ -218,13 +224,15 @@ impl SshConnection {
         stop: &StopToken,
     ) -> Result<Option<u64>, SshError> {
         let arriving = Arriving::new(local).map_err(|kind| SshError::new(&self.target, kind))?;
-        self.download_on(remote, &arriving, max_bytes, stop).await
+        self.download_on(remote, None, &arriving, max_bytes, stop).await
     }
 
-    /// The same for a file of which a part may have arrived over an earlier connection.
+    /// The same for a file of which a part may have arrived over an earlier connection. Where another user may have put it there,
+    /// that `account` has to read it: it may be a link to what only the one that logs in can read.
     pub async fn download_on(
         &mut self,
         remote: &str,
+        account: Option<Account>,
         arriving: &Arriving,
         max_bytes: u64,
         stop: &StopToken,
@@ -233,7 +241,7 @@ impl SshConnection {
             return Ok(Some(arriving.length()));
         }
         let remote = remote.to_owned();
-        let wanted = Download { remote, local: arriving.local().to_owned(), max_bytes };
+        let wanted = Download { remote, local: arriving.local().to_owned(), max_bytes, account };
         let listener = Listener { lending: Lending::Part(arriving.clone()), ..Listener::default() };
         let answer = self.line.call(Operation::Download(wanted), stop, listener).await;
         let outcome = expect!(self, answer, Answer::Length(length) => length);

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::runtime::Handle;
@@ -225,7 +225,7 @@ fn work(worker: &Worker, queue: &Receiver<Job>) {
             Ok(job) => job(worker),
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                if let Err(error) = worker.link.rest() {
+                if let Err(error) = worker.link.rest(Instant::now() + Duration::from_hours(1)) {
                     tracing::warn!(target = %worker.target, %error, "a connection thread cannot wait");
                     break;
                 }

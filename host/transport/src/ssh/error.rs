@@ -130,8 +130,7 @@ pub enum SshErrorKind {
     },
     /// The peers could not agree, or the peer is no SSH server.
     #[error(
-        "the key exchange failed: {detail}; check that an SSH server listens there and is not turning connections \
-             away (MaxStartups)"
+        "the key exchange failed: {detail}; {}", handshake_advice(.detail)
     )]
     Handshake {
         /// What libssh2 said.
@@ -389,6 +388,16 @@ fn beside(others: usize) -> String {
         0 => String::new(),
         1 => ", with one more connection in it".to_owned(),
         others => format!(", with {others} more connections in it"),
+    }
+}
+
+/// What to do about a key exchange that failed, by what the library says of it.
+fn handshake_advice(detail: &str) -> &'static str {
+    if detail.contains("exchange encryption keys") {
+        "the server may offer only algorithms that are not accepted any more: `ssh -v` shows them, and `legacy` in \
+         conf/ssh.toml allows old ones for a host until a date"
+    } else {
+        "check that an SSH server listens there and is not turning connections away (MaxStartups)"
     }
 }
 

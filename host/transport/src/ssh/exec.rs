@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use ssh2::Channel;
+use zeroize::Zeroizing;
 
+use super::echo;
 use super::error::{SshErrorKind, Step, excerpt};
 use super::fault::Failure;
 use super::hearing::{self, Heard, Staying, Tell};
@@ -63,6 +65,8 @@ pub(super) struct Conversation<'a> {
     reused: bool,
     /// Definitions that the shell has.
     known: String,
+    /// The line.
+    sent: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Conversation<'a> {
@@ -89,6 +93,7 @@ impl<'a> Conversation<'a> {
             received: 0,
             reused: false,
             known: String::new(),
+            sent: Zeroizing::default(),
         }
     }
 
@@ -227,7 +232,7 @@ impl<'a> Conversation<'a> {
     /// What the account wrote before our script ran, or instead of it.
     pub(super) fn noise(&self) -> String {
         let noise = self.filter.as_ref().map(Filter::noise).unwrap_or_default();
-        excerpt(&[noise, b" ", self.stderr.as_slice()].concat())
+        excerpt(&echo::without_values(&[noise, b" ", self.stderr.as_slice()].concat(), &self.sent))
     }
 
     /// Sends a line, see [`Self::send`].
@@ -237,9 +242,11 @@ impl<'a> Conversation<'a> {
         line: &Line,
         patience: &mut Patience<'_>,
     ) -> Result<(), SshErrorKind> {
-        let bytes = line.bytes(&self.known);
+        let bytes = Zeroizing::new(line.bytes(&self.known));
         self.known = line.known_after(std::mem::take(&mut self.known));
-        self.send(link, &bytes, patience)
+        let sent = self.send(link, &bytes, patience);
+        self.sent = bytes;
+        sent
     }
 
     /// Sends all of `bytes`, taking output meanwhile: a peer that waits for us to read would not read from us.

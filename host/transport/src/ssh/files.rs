@@ -127,7 +127,7 @@ pub(super) fn read_file(
     cancel: &Cancel,
 ) -> Result<Option<Vec<u8>>, SshErrorKind> {
     let mut content = Vec::new();
-    let found = fetch(worker, remote, 0, max_bytes, cancel, &mut |bytes| {
+    let found = fetch(worker, (remote, None), 0, max_bytes, cancel, &mut |bytes| {
         content.extend_from_slice(bytes);
         Ok(())
     })?;
@@ -141,16 +141,17 @@ pub(super) fn download(
     mut file: File,
     cancel: &Cancel,
 ) -> Result<Option<u64>, SshErrorKind> {
-    let Download { remote, local, max_bytes } = wanted;
+    let Download { remote, local, max_bytes, account } = wanted;
+    let source = (remote.as_str(), account.as_ref());
     let at_local = |source| SshErrorKind::LocalFile { path: local.clone(), source };
     let mut length = file.metadata().map_err(at_local)?.len();
     let own = |file: &mut File| file.rewind().and_then(|()| digests::digest_of(file));
-    if length > 0 && !begins_alike(worker, remote, own(&mut file).map_err(at_local)?, length, cancel)? {
+    if length > 0 && !begins_alike(worker, source, own(&mut file).map_err(at_local)?, length, cancel)? {
         file.set_len(0).map_err(at_local)?;
         length = 0;
     }
     file.seek(SeekFrom::Start(length)).map_err(at_local)?;
-    let found = fetch(worker, remote, length, *max_bytes, cancel, &mut |bytes| {
+    let found = fetch(worker, source, length, *max_bytes, cancel, &mut |bytes| {
         file.write_all(bytes).map_err(at_local)
     })?;
     if found.is_some() {
@@ -159,16 +160,26 @@ pub(super) fn download(
     Ok(found)
 }
 
+/// A remote path and who reads it, where it is not the one that logs in.
+type Source<'a> = (&'a str, Option<&'a Account>);
+
+fn read_by(account: Option<&Account>, body: String) -> String {
+    match account {
+        Some(account) => become_user::body(account, &body),
+        None => body,
+    }
+}
+
 /// Whether the remote file still begins with what has arrived. A target that cannot tell is asked for all of it.
 fn begins_alike(
     worker: &Worker,
-    remote: &str,
+    (remote, account): Source<'_>,
     own: FileDigest,
     length: u64,
     cancel: &Cancel,
 ) -> Result<bool, SshErrorKind> {
     let path = quote(remote);
-    let body = format!("head -c {length} < {path} | sha256sum");
+    let body = read_by(account, format!("head -c {length} < {path} | sha256sum"));
     let mut said = Vec::new();
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
     let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0);
@@ -183,7 +194,7 @@ fn begins_alike(
 /// Hands a remote file's bytes from `offset` on to `write`. Returns its length, none for a missing file.
 fn fetch(
     worker: &Worker,
-    remote: &str,
+    (remote, account): Source<'_>,
     offset: u64,
     max_bytes: u64,
     cancel: &Cancel,
@@ -196,14 +207,22 @@ fn fetch(
     let path = quote(remote);
     let skip = if offset > 0 { format!("tail -c +{}", offset + 1) } else { "cat".to_owned() };
     // head bounds what a growing file sends; one byte more than allowed is enough to know. Not every head can count.
-    // The first byte says whether the rest is packed.
+    // The first byte says whether the rest is packed. Of a pipe a shell tells how its last part ended; here the first one counts,
+    // which may fail in the middle of the file.
+    let sent = |bounded: &str| {
+        format!("{{ ae_y=$( {{ {{ {skip} < {path}; echo $? >&4; }} | {bounded}$ae_z >&3; }} 4>&1 ); }} 3>&1")
+    };
     let body = format!(
         "[ -e {path} ] || return {MISSING}\n[ -f {path} ] || return {NOT_A_FILE}\n[ -r {path} ] || {{ cat < {path}; return; }}\n\
-         if [ \"$(($(wc -c < {path})))\" -ge {MIN_GZIP} ] && command -v gzip >/dev/null 2>&1; then printf z; ae_z='gzip -1c'; \
+         ae_y=$(2>/dev/null wc -c < {path})\n\
+         if [ \"$((${{ae_y:-0}}))\" -ge {MIN_GZIP} ] && command -v gzip >/dev/null 2>&1; then printf z; ae_z='gzip -1c'; \
          else printf p; ae_z=cat; fi\n\
-         if head -c 1 </dev/null >/dev/null 2>&1; then {skip} < {path} | head -c {} | $ae_z; else {skip} < {path} | $ae_z; fi",
-        max_bytes.saturating_add(1).saturating_sub(offset)
+         if head -c 1 </dev/null >/dev/null 2>&1; then {}; else {}; fi\n\
+         return \"$((${{ae_y:-1}}))\"",
+        sent(&format!("head -c {} | ", max_bytes.saturating_add(1).saturating_sub(offset))),
+        sent(""),
     );
+    let body = read_by(account, body);
     let mut unpacking = Unpacking::new(offset, max_bytes, write);
     let limit = worker.settings.write_timeout;
     // A file that is packed may get a little longer.
@@ -213,12 +232,14 @@ fn fetch(
     match ran.code {
         MISSING => return Ok(None),
         NOT_A_FILE => return Err(SshErrorKind::NotAFile { path: remote.to_owned() }),
-        _ => ran.expect_success(|| format!("reading {remote}"))?,
+        _ => {}
     }
-    match unpacking.finish()? {
-        length if length > max_bytes => {
+    match unpacking.finish() {
+        // Its end was cut off, which whoever read it may call a failure.
+        Ok(length) if length > max_bytes => {
             Err(SshErrorKind::TooLarge { path: remote.to_owned(), limit: max_bytes })
         }
-        length => Ok(Some(length)),
+        Err(local @ SshErrorKind::LocalFile { .. }) => Err(local),
+        length => ran.expect_success(|| format!("reading {remote}")).and(length).map(Some),
     }
 }

@@ -135,11 +135,13 @@ fn first_use(hop: &Hop, key: &HostKey, known: &KnownHost) -> Result<Verdict, Ssh
     if verdict != Verdict::Unknown || known.has_authority() { Ok(verdict) } else { hop.record(key) }
 }
 
-/// Records the key of a host that is new, in the run's process. One that is known takes no lock and needs no right to write.
+/// Records the key of a host that is new, in the run's process, and tells so. One that is known takes no lock and needs no right to
+/// write.
 pub(super) fn record(
     settings: &SshSettings,
     target: &SshTarget,
     key: &HostKey,
+    tell: impl FnOnce(String),
 ) -> Result<Verdict, SshErrorKind> {
     let known = recorded(settings, target)?;
     let verdict = known.check(key);
@@ -152,7 +154,12 @@ pub(super) fn record(
         SshErrorKind::KnownHosts { file: file.clone(), action: "written".into(), source }
     })?;
     if verdict == Verdict::Unknown {
-        tracing::info!(%target, fingerprint = key.fingerprint(), file = %file.display(), "host key recorded on first use");
+        let (fingerprint, file) = (key.fingerprint(), file.display());
+        tracing::info!(%target, fingerprint, %file, "host key recorded on first use");
+        tell(format!(
+            "{}:{} shows the key {fingerprint}, which is in {file} from now on",
+            target.host, target.port
+        ));
         return Ok(Verdict::Known);
     }
     Ok(verdict)

@@ -75,7 +75,7 @@ pub(super) fn keep(
 ) -> Result<bool, SshErrorKind> {
     let body = format!("( {} ) 2>/dev/null && return 0; {}", keep_script(dir, keeping), removal(dir, &[]));
     let limit = worker.settings.write_timeout.max(REMOVE_LIMIT);
-    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate));
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0);
     let mut said = Vec::new();
     let ran = script::run(&worker.link, &body, &mut patience, None, &mut |bytes| {
         if said.len() < KEPT.len() {
@@ -174,7 +174,7 @@ pub(super) fn take_over_now(
 ) -> Result<bool, SshErrorKind> {
     let body = take_over_or(&quote(kept.path()), &quote(dir.path()), "return 9");
     let limit = worker.settings.write_timeout;
-    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate));
+    let mut patience = Patience::new(Step::Output, limit, cancel, Some(StopLevel::Terminate)).up_to(0);
     let ran = script::run(&worker.link, &body, &mut patience, None, &mut |_| {})?;
     Ok(ran.code == 0)
 }

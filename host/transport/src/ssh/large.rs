@@ -13,6 +13,7 @@ use super::files::RemoteDir;
 use super::hearing;
 use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
+use super::remote::News;
 use super::resident::{Afterwards, Line, TELL, word};
 use super::upload;
 use super::wrapper;
@@ -35,15 +36,22 @@ pub(super) fn send(
     entry: &UploadEntry,
     digest: &FileDigest,
     cancel: &Cancel,
+    news: &dyn News,
 ) -> Result<(), SshErrorKind> {
-    match attempt(worker, dir, make, entry, digest, cancel)? {
+    // As long as there is no directory, nobody can go on with the rest.
+    if !make {
+        news.sending(true);
+    }
+    match attempt(worker, dir, make, entry, digest, cancel, news)? {
         Some(Report::NoGzip) if worker.gzip() => {
             worker.forget_gzip();
             // The first try has made the directory.
-            attempt(worker, dir, false, entry, digest, cancel).map(drop)
+            attempt(worker, dir, false, entry, digest, cancel, news)?;
         }
-        _ => Ok(()),
+        _ => {}
     }
+    news.sending(false);
+    Ok(())
 }
 
 fn line(
@@ -98,6 +106,7 @@ fn attempt(
     entry: &UploadEntry,
     digest: &FileDigest,
     cancel: &Cancel,
+    news: &dyn News,
 ) -> Result<Option<Report>, SshErrorKind> {
     let (link, token, gzip) = (&worker.link, Token::random()?, worker.gzip());
     let mut content = upload::open(entry)?;
@@ -120,6 +129,7 @@ fn attempt(
         })
         .and_then(|()| match conversation.heard.last {
             Some(Report::Have(have)) => {
+                news.sending(true);
                 let entry = (entry, &mut content.reader);
                 patience.renew();
                 feed(worker, &mut conversation, patience.at(Step::Send), entry, have, gzip)
@@ -133,7 +143,12 @@ fn attempt(
         .and_then(|()| conversation.until_exit(link, &mut judging, None))
         .and_then(|()| judge(&conversation, dir, entry));
     let begun = matches!(conversation.heard.last, Some(Report::Have(_)));
+    let stale = conversation.proves_stale(link);
     conversation.close(link);
+    if stale {
+        // Nothing has been done, and no shell stands by any more.
+        return attempt(worker, dir, make, entry, digest, cancel, news);
+    }
     result.map_err(|kind| match kind {
         SshErrorKind::ConnectionLost { .. } | SshErrorKind::Timeout { .. } | SshErrorKind::NoExit
             if begun =>

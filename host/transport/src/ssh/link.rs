@@ -404,10 +404,11 @@ impl Link {
         Ok(())
     }
 
-    /// Sleeps between operations. The socket is not looked at: what a peer says then is read by the next operation.
-    pub(super) fn rest(&self) -> Result<(), SshErrorKind> {
+    /// Sleeps between operations, at most until then. The socket is not looked at: what a peer says meanwhile is read by the next
+    /// operation.
+    pub(super) fn rest(&self, until: Instant) -> Result<(), SshErrorKind> {
         let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        self.sleep(&mut fds, Instant::now() + Duration::from_hours(1))?;
+        self.sleep(&mut fds, until)?;
         self.keep_alive();
         Ok(())
     }

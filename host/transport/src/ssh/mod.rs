@@ -20,6 +20,7 @@ mod connector;
 mod credential;
 mod dialer;
 mod digests;
+mod echo;
 mod error;
 mod exec;
 mod fault;

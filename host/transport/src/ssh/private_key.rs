@@ -24,6 +24,17 @@ pub(super) fn public_part(text: &str) -> Option<String> {
     name.bytes().all(|byte| byte.is_ascii_graphic()).then(|| format!("{name} {}", STANDARD.encode(public)))
 }
 
+/// True for a file behind a passphrase, of OpenSSH's format or one of OpenSSL's.
+pub(super) fn is_encrypted(text: &str) -> bool {
+    let container = decoded(text);
+    match container.as_ref().and_then(|bytes| Container::read(bytes)) {
+        Some(container) => container.cipher != NONE,
+        None => {
+            text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
+        }
+    }
+}
+
 /// A key that signs by itself: for an Ed25519 key without a passphrase, as `ssh-keygen` makes it, a login needs nothing of
 /// OpenSSL's decoders.
 pub(super) struct Ed25519Key {
@@ -101,6 +112,23 @@ mod tests {
     use ring::signature::{ED25519 as ED25519_ALGORITHM, UnparsedPublicKey};
 
     use super::*;
+
+    #[test]
+    fn keys_behind_a_passphrase_are_told_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, (format, words)) in
+            [("RFC4716", ""), ("RFC4716", "words"), ("PEM", ""), ("PEM", "words"), ("PKCS8", "words")]
+                .into_iter()
+                .enumerate()
+        {
+            let path = dir.path().join(number.to_string());
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "rsa", "-b", "2048", "-m", format, "-N", words, "-f"]).arg(&path);
+            assert!(keygen.status().unwrap().success());
+            let text = fs::read_to_string(path).unwrap();
+            assert_eq!(is_encrypted(&text), !words.is_empty(), "{format} {words}");
+        }
+    }
 
     #[test]
     fn the_public_key_is_that_of_ssh_keygen() {

@@ -142,11 +142,9 @@ fn plan(
         let Some((digest, _)) = inventory.digest(&entry) else { continue };
         take_over_for(worker, setup, inventory, (&entry, &digest), make, cancel)?;
         if !inventory.has(&entry, &digest) {
-            news.sending(true);
-            large::send(worker, &setup.dir, *make == Making::New, &entry, &digest, cancel)?;
+            large::send(worker, &setup.dir, *make == Making::New, &entry, &digest, cancel, news)?;
             *make = Making::Nothing;
             inventory.arrived(&entry, digest);
-            news.sending(false);
         }
     }
     Ok(inventory.plan(&setup.entries))
@@ -198,7 +196,7 @@ fn try_plan(
     news: &dyn News,
 ) -> Result<Tried, SshErrorKind> {
     let mut cargo = match &task.setup {
-        Some(setup) => Cargo::of(&plan.send, setup.dir.path(), worker.gzip())?,
+        Some(setup) => Cargo::of(&plan.send, setup.dir.path(), worker.gzip())?.with_end()?,
         None => Cargo::default(),
     };
     loop {
@@ -244,7 +242,7 @@ pub(super) fn attach(
     news: &dyn News,
 ) -> Result<TaskEnd, SshErrorKind> {
     let token = Token::random()?;
-    let line = wrapper::attach(&token, detached.dir(), detached.offset(), task.wanted.as_ref());
+    let line = wrapper::attach(&token, detached.dir(), detached.offset(), task);
     let mut running = Running::send(worker, task, line, token, &Cargo::default(), sink, cancel, news)?;
     let end = running.finish();
     running.close();

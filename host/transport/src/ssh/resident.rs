@@ -33,8 +33,9 @@ const FAILED: &str = r#"ae_q() { ae_r failed "$?"; exit 1; }; "#;
 /// Goes into a directory, or ends the shell where there is no such directory.
 const ENTER: &str = r#"ae_c() { cd "$1" 2>/dev/null || { ae_r nodir 0; exit 1; }; }; "#;
 
-/// Sends the first of the files that has something in it, if the command succeeded and it is no larger than the first word.
-const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(($(wc -c <"$f"))); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
+/// Sends the first of the files that has something in it, if the command succeeded and it is no larger than the first word. One that
+/// cannot be read is announced as well, so that it is missed.
+const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(2>/dev/null wc -c <"$f"); z=$((${z:-1})); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
 
 /// Removes the directory after a command that succeeded.
 const CLEAN: &str = r#"ae_k() { [ "$x" = 0 ] && cd / && rm -rf "$1" 2>/dev/null && ae_h="removed 0"; }; "#;
@@ -81,8 +82,11 @@ const INTO: &str = r#"ae_in() { umask 077; ae_c "$ae_d"; }; "#;
 const DIRECTORIES: &str =
     r#"ae_dir() { for ae_y; do [ -d "$ae_y" ] || { mkdir -p "$@"; return; }; done; }; "#;
 
+/// Defines what writes a text: no command line may have it, and in some shells of the Korn family `printf` is another program.
+pub(super) const SAYING: &str = r#"if command -v print >/dev/null 2>&1 && [ "$(command -v printf)" != printf ]; then ae_say() { print -rn -- "$1"; }; else ae_say() { printf %s "$1"; }; fi; "#;
+
 /// Writes a file.
-const PUT: &str = r#"ae_put() { printf %s "$2" >"$1"; }; "#;
+const PUT: &str = r#"ae_put() { ae_say "$2" >"$1"; }; "#;
 
 /// Leaves nothing in a file that need not be there.
 const EMPTY: &str = r#"ae_nil() { [ ! -s "$1" ] || : >"$1"; }; "#;
@@ -130,6 +134,7 @@ pub(super) fn script() -> String {
         NEW,
         INTO,
         DIRECTORIES,
+        SAYING,
         PUT,
         EMPTY,
         EXECUTABLE,

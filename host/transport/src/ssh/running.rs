@@ -66,7 +66,7 @@ impl<'a> Running<'a> {
             stream: cargo.packing(),
             check: plan.check.as_deref(),
             bring: &plan.bring,
-            last: plan.list.as_deref(),
+            end: cargo.end(),
             command: Some(&task.command),
             detached: task.detached.as_ref().map(DetachedRun::dir),
             wanted: task.wanted.as_ref(),
@@ -140,7 +140,12 @@ impl<'a> Running<'a> {
                     return Err(SshErrorKind::TooLarge { path: path(), limit: wanted.max_bytes });
                 }
                 if !file.complete || file.bytes.len() != file.length {
-                    let message = "what arrived is not the whole file".to_owned();
+                    let said = excerpt(&self.conversation.stderr);
+                    let message = if said.is_empty() {
+                        "what arrived is not the whole file".to_owned()
+                    } else {
+                        format!("what arrived is not the whole file: {said}")
+                    };
                     return Err(SshErrorKind::Remote {
                         action: format!("reading {}", path()),
                         code: 1,
@@ -175,21 +180,32 @@ impl<'a> Running<'a> {
         let (limit, begin_limit) = (settings.read_timeout, settings.write_timeout);
         let begun = Instant::now();
         let mut heard = begun;
+        let mut file = None;
         loop {
             let begins = (!self.conversation.started()).then(|| begin_limit.saturating_sub(begun.elapsed()));
             if begins.is_some_and(|left| left.is_zero()) && self.cancel.level() < StopLevel::Terminate {
                 let output = self.conversation.noise();
                 return Err(SshErrorKind::NotBegun { limit: begin_limit, output });
             }
-            if self.pump()? {
+            let moved = self.pump()?;
+            if moved {
                 heard = Instant::now();
                 if self.cancel.level() >= StopLevel::Terminate {
                     return Ok(Why::Stop);
                 }
-                continue;
             }
-            if self.over(REMOTE_LINGER) {
+            if let Some(arrived) = self.arriving() {
+                let (patience, counted) = file.get_or_insert_with(|| {
+                    (Patience::new(Step::Output, settings.write_timeout, self.cancel, None), arrived)
+                });
+                patience.moved(arrived.saturating_sub(*counted));
+                *counted = arrived;
+                patience.check()?;
+            } else if self.lingered(REMOTE_LINGER) || (!moved && self.over(REMOTE_LINGER)) {
                 return Ok(Why::Ended);
+            }
+            if moved {
+                continue;
             }
             if self.cancel.level() >= StopLevel::Terminate {
                 return Ok(if self.conversation.heard.exit.is_some() { Why::Ended } else { Why::Stop });
@@ -209,9 +225,18 @@ impl<'a> Running<'a> {
 
     /// True when nothing more is to come, or not worth waiting for.
     fn over(&self, linger: Duration) -> bool {
-        self.conversation.ended
-            || self.refused()
-            || self.conversation.heard.exit.is_some_and(|(_, at)| at.elapsed() >= linger)
+        self.conversation.ended || self.refused() || self.lingered(linger)
+    }
+
+    /// True so long after the command's end: what comes then is of its descendants.
+    fn lingered(&self, linger: Duration) -> bool {
+        self.conversation.heard.exit.is_some_and(|(_, at)| at.elapsed() >= linger)
+    }
+
+    /// How much there is of a file that is announced and may take its time; none when no more of one is to come.
+    fn arriving(&self) -> Option<usize> {
+        let file = self.conversation.heard.file.as_ref()?;
+        (!file.complete && !self.conversation.ended && !self.refused()).then_some(file.bytes.len())
     }
 
     /// True when the script has given up before the command.
@@ -279,9 +304,13 @@ impl<'a> Running<'a> {
             super::become_user::NOT_SHARED => SshErrorKind::Remote {
                 action: format!("letting another user into {dir}"),
                 code,
-                message: format!(
-                    "{message}; the target needs setfacl (package acl) and a file system with access lists"
-                ),
+                message: if message.contains("o such user") || message.contains("nvalid user") {
+                    message
+                } else {
+                    format!(
+                        "{message}; the target needs setfacl (package acl) and a file system with access lists"
+                    )
+                },
             },
             _ => SshErrorKind::Remote { action: format!("preparing {dir}"), code, message },
         }

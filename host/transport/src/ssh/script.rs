@@ -95,7 +95,7 @@ pub(super) fn end_shell(link: &Link, pid: i32) {
         return;
     }
     let calm = Cancel::new(StopToken::never(), Arc::default());
-    let mut patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None);
+    let mut patience = Patience::new(Step::Close, CLOSE_LIMIT, &calm, None).up_to(0);
     let body = format!("kill -TERM -{pid} 2>/dev/null || kill -TERM {pid}");
     if let Err(error) = attempt(link, &body, Afterwards::Ends, &mut patience, None, &mut |_| {}) {
         tracing::debug!(%error, pid, "a shell on the target is left behind");

@@ -76,12 +76,7 @@ fn stop_over(
 /// The script, run by the user whose processes are to be signalled.
 fn as_account(body: String, account: Option<&Account>) -> String {
     let Some(account) = account else { return body };
-    let script = format!("autoexec_stop() {{\n{body}\n}}\nautoexec_stop");
-    format!(
-        "{}\nae_b | {} >/dev/null 2>&1",
-        become_user::feeding(account, &script),
-        become_user::command(account)
-    )
+    format!("{} >/dev/null 2>&1", become_user::body(account, &body))
 }
 
 #[cfg(test)]

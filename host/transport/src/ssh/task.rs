@@ -129,6 +129,12 @@ impl DetachedRun {
         Self { dir, received: Arc::default(), group: Arc::default() }
     }
 
+    /// The same with a directory of its own, which is made with it: where another user is let into that of the operation, what tells
+    /// how the command ended has to be out of that user's reach.
+    pub fn apart(dir: &RemoteDir) -> Self {
+        Self { dir: dir.path().to_owned(), received: Arc::default(), group: Arc::default() }
+    }
+
     /// Its process group, once that is known: from then on the run goes on without us.
     pub fn group(&self) -> Option<i32> {
         i32::try_from(self.group.load(Ordering::Acquire)).ok().filter(|group| *group > 1)

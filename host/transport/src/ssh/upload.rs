@@ -12,7 +12,7 @@ use super::marker::{Report, Token};
 use super::patience::{Cancel, Patience};
 use super::resident::{Afterwards, Line, TELL, word};
 use super::sftp;
-use super::wrapper::{Inline, Packing, Wrapper};
+use super::wrapper::{END, Inline, Packing, Wrapper};
 use crate::entry::{Content, UploadEntry, UploadSource};
 use crate::stop::StopLevel;
 
@@ -51,6 +51,7 @@ pub(super) struct Cargo<'a> {
     entries: &'a [UploadEntry],
     inline: Vec<Inline>,
     packing: Option<Packing>,
+    end: Option<String>,
 }
 
 impl<'a> Cargo<'a> {
@@ -58,13 +59,24 @@ impl<'a> Cargo<'a> {
     pub(super) fn of(entries: &'a [UploadEntry], dir: &str, gzip: bool) -> Result<Self, SshErrorKind> {
         check(entries, dir)?;
         if let Some(inline) = inline(entries)? {
-            return Ok(Self { entries: &[], inline, packing: None });
+            return Ok(Self { inline, ..Self::default() });
         }
         // What is nothing needs no archive.
         let inline = entries.iter().filter(|entry| is_nothing(entry)).map(emptied).collect();
         let total = entries.iter().map(length).sum::<Result<u64, _>>()?;
         let packing = if gzip && total >= MIN_GZIP { Packing::Gzip } else { Packing::Plain };
-        Ok(Self { entries, inline, packing: Some(packing) })
+        Ok(Self { entries, inline, packing: Some(packing), end: None })
+    }
+
+    /// An archive gets a last file, by which the target knows that it has all.
+    pub(super) fn with_end(self) -> Result<Self, SshErrorKind> {
+        let end = self.packing.map(|_| Token::random()).transpose()?;
+        Ok(Self { end: end.map(|token| token.text().to_owned()), ..self })
+    }
+
+    /// What is in that file.
+    pub(super) fn end(&self) -> Option<&str> {
+        self.end.as_deref().filter(|_| self.packing.is_some())
     }
 
     pub(super) fn inline(&self) -> &[Inline] {
@@ -92,13 +104,39 @@ impl<'a> Cargo<'a> {
         let feed = Feed::new(link, conversation, patience, outcome);
         let buffer = BufWriter::with_capacity(BUFFER, feed);
         match packing {
-            Packing::Plain => archive(buffer, self.entries, outcome, |mut buffer| buffer.flush()),
+            Packing::Plain => self.archive(buffer, outcome, |mut buffer| buffer.flush()),
             Packing::Gzip => {
                 let level = flate2::Compression::fast();
                 let encoder = flate2::write::GzEncoder::new(buffer, level);
-                archive(encoder, self.entries, outcome, |encoder| encoder.finish()?.flush())
+                self.archive(encoder, outcome, |encoder| encoder.finish()?.flush())
             }
         }
+    }
+
+    /// Writes the archive and finishes what it is written through.
+    fn archive<W: Write>(
+        &self,
+        to: W,
+        outcome: &Outcome,
+        finish: impl FnOnce(W) -> io::Result<()>,
+    ) -> Result<(), SshErrorKind> {
+        let mut archive = tar::Builder::new(to);
+        let end = self.end().map(|end| UploadEntry {
+            source: UploadSource::Bytes(format!("{end}\n").into_bytes()),
+            dest: END.to_owned(),
+            mode: 0o600,
+        });
+        for entry in self.entries.iter().filter(|entry| !is_nothing(entry)).chain(&end) {
+            if let Err(kind) = append(&mut archive, entry, outcome) {
+                outcome.shut();
+                return Err(kind);
+            }
+        }
+        archive.into_inner().and_then(finish).map_err(|error| {
+            outcome
+                .take_error()
+                .unwrap_or(SshErrorKind::Channel { step: Step::Send, detail: error.to_string() })
+        })
     }
 }
 
@@ -263,25 +301,6 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
         .and_then(|()| judge(&conversation, dir).map(drop));
     conversation.close(link);
     result
-}
-
-/// Writes the archive and finishes what it is written through.
-fn archive<W: Write>(
-    to: W,
-    entries: &[UploadEntry],
-    outcome: &Outcome,
-    finish: impl FnOnce(W) -> io::Result<()>,
-) -> Result<(), SshErrorKind> {
-    let mut archive = tar::Builder::new(to);
-    for entry in entries.iter().filter(|entry| !is_nothing(entry)) {
-        if let Err(kind) = append(&mut archive, entry, outcome) {
-            outcome.shut();
-            return Err(kind);
-        }
-    }
-    archive.into_inner().and_then(finish).map_err(|error| {
-        outcome.take_error().unwrap_or(SshErrorKind::Channel { step: Step::Send, detail: error.to_string() })
-    })
 }
 
 fn append<W: Write>(

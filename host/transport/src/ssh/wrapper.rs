@@ -5,15 +5,20 @@
 
 use std::fmt::Write as _;
 
-use super::become_user::{self, GroupReport, Method};
+use super::become_user::{self, Account, GroupReport, Method};
 use super::inventory::Brought;
 use super::kept;
 use super::marker::Token;
 use super::resident::{Afterwards, Line, TELL, TELLING_SIGNALS, group_lives, word};
-use super::task::{RemoteCommand, Wanted};
+use super::task::{RemoteCommand, RemoteTask, Wanted};
 
+/// Seconds from the directory of a detached command to its process.
+const STARTS_WITHIN: u32 = 10;
 /// Code of a target without what a detached command needs.
 pub(super) const NO_TOOLS: i32 = 96;
+
+/// The last file of a stream that a command follows.
+pub(super) const END: &str = ".autoexec-end";
 
 /// A small text file that travels in the script itself.
 pub(super) struct Inline {
@@ -55,8 +60,8 @@ pub(super) struct Wrapper<'a> {
     pub(super) check: Option<&'a str>,
     /// Files that are there under another name, once the list holds.
     pub(super) bring: &'a [Brought],
-    /// The last file of the stream: without it the stream was cut off.
-    pub(super) last: Option<&'a str>,
+    /// What the last file of the stream, [`END`], has in it: without it the stream was cut off, which no `tar` minds between two files.
+    pub(super) end: Option<&'a str>,
     pub(super) command: Option<&'a RemoteCommand>,
     /// Directory of a command that goes on without us.
     pub(super) detached: Option<&'a str>,
@@ -131,7 +136,8 @@ impl Wrapper<'_> {
         } else {
             line.push_str("x=0; ");
         }
-        finish(&mut line, self.root, self.wanted, self.remove);
+        let account = self.command.and_then(|command| command.account.as_ref());
+        finish(&mut line, self.root, self.wanted.map(|wanted| (wanted, account, token)), self.remove);
         line
     }
 
@@ -195,8 +201,8 @@ impl Wrapper<'_> {
             // Modes are exact (-p); the owner is whoever extracts, for the headers say root and only root can obey.
             let unpack = if packing == Packing::Gzip { "gzip -dc | tar -xpf -" } else { "tar -xpf -" };
             steps.push(unpack.to_owned());
-            if let Some(last) = self.last {
-                steps.push(format!("[ -f {} ]", word(&format!("./{last}"))));
+            if let Some(end) = self.end {
+                steps.push(format!("read -r ae_y <./{END} && [ \"$ae_y\" = {} ]", word(end)));
             }
         }
         // What comes next is to find the mask as it was.
@@ -366,12 +372,16 @@ fn follow(line: &mut String, dir: &str, offset: u64) {
 
 /// Exit code, and the first wanted file that has something in it. Where the root is removed the exit code comes last, so that
 /// nobody takes the time of the removal for that of a descendant that holds the output open.
-fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, remove: bool) {
+fn finish(line: &mut String, root: &str, wanted: Option<(&Wanted, Option<&Account>, &Token)>, remove: bool) {
     let exit = "ae_h=\"$ae_h exit $x\"; ";
+    if let Some((wanted, Some(account), token)) = wanted {
+        // Nobody takes the time of becoming the user again for that of a descendant.
+        line.push_str(&become_user::sending(account, token, wanted.max_bytes, &wanted.files));
+    }
     if !remove {
         line.push_str(exit);
     }
-    if let Some(wanted) = wanted {
+    if let Some((wanted, None, _)) = wanted {
         let files: Vec<String> = wanted.files.iter().map(|file| below(root, file)).collect();
         let _ = write!(line, "ae_f {} {}; ", wanted.max_bytes, files.join(" "));
     }
@@ -380,16 +390,122 @@ fn finish(line: &mut String, root: &str, wanted: Option<&Wanted>, remove: bool) 
     }
 }
 
-/// The line that goes on with a detached command.
-pub(super) fn attach(token: &Token, dir: &str, offset: u64, wanted: Option<&Wanted>) -> Line {
+/// The line that goes on with a detached command. The line that starts it may not have come so far yet: whoever makes its directory
+/// first is the one whose word holds, so a command is lost only where this line makes it.
+pub(super) fn attach(token: &Token, dir: &str, offset: u64, task: &RemoteTask) -> Line {
+    let root = dir.rsplit_once('/').map_or(".", |(root, _)| root);
     let mut line = String::new();
     let _ = write!(
         line,
-        "d={}; [ -f \"$d/pid\" ] || {{ ae_r lost 0; exit 1; }}; if [ -s \"$d/group\" ]; then ae_r group \"$(cat \"$d/group\")\"; \
-         else ae_r group \"$(cat \"$d/pid\")\"; fi; ",
-        word(dir)
+        "d={}; if [ ! -s \"$d/pid\" ]; then \
+         mkdir -m 700 {} 2>/dev/null; mkdir -m 700 \"$d\" 2>/dev/null && {{ ae_r lost 0; exit 1; }}; \
+         i=0; while [ ! -s \"$d/pid\" ]; do [ \"$i\" -lt {STARTS_WITHIN} ] || exit 1; sleep 1; i=$((i+1)); done; fi; \
+         if [ -s \"$d/group\" ]; then ae_r group \"$(cat \"$d/group\")\"; else ae_r group \"$(cat \"$d/pid\")\"; fi; ",
+        word(dir),
+        word(root),
     );
     follow(&mut line, dir, offset);
+    let wanted = task.wanted.as_ref().map(|wanted| (wanted, task.command.account.as_ref(), token));
     finish(&mut line, "", wanted, false);
     Line::new(token, &line, Afterwards::Ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
+    use super::super::resident;
+    use super::super::task::DetachedRun;
+    use super::*;
+    use crate::shell::shells_for_tests::{of, shells};
+
+    /// What a shell says to a line and what follows it.
+    fn said(shell: &str, line: &Line, rest: &[u8]) -> String {
+        let mut child = of(shell)
+            .arg(resident::script())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&line.bytes("")).unwrap();
+        // A shell that refuses does not read it.
+        let _ = input.write_all(rest);
+        drop(input);
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    }
+
+    fn touching(mark: &std::path::Path) -> RemoteCommand {
+        RemoteCommand { program_line: format!("touch {}", mark.display()), ..RemoteCommand::for_tests() }
+    }
+
+    #[test]
+    fn no_shell_starts_a_command_after_an_archive_that_was_cut_off() {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, text) in [("one", "1\n"), ("two", "2\n"), (END, "the end\n")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(2 + u64::from(name == END) * 6);
+            header.set_mode(0o600);
+            archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let whole = archive.into_inner().unwrap();
+        for shell in shells() {
+            // A member is a block of 512 bytes and its content, which is filled up to another one.
+            for (members, runs) in [(0, false), (1, false), (2, false), (3, true), (5, true)] {
+                let place = tempfile::tempdir().unwrap();
+                let (root, mark) = (place.path().join("root"), place.path().join("ran"));
+                let command = touching(&mark);
+                let wrapper = Wrapper {
+                    make: Making::New,
+                    root: root.to_str().unwrap(),
+                    stream: Some(Packing::Plain),
+                    end: Some("the end"),
+                    command: Some(&command),
+                    ..Wrapper::default()
+                };
+                let token = Token::random().unwrap();
+                let sent = whole.get(..members * 1024).unwrap_or(&whole);
+                let said = said(shell, &wrapper.line(&token), sent);
+                assert_eq!(mark.exists(), runs, "{shell} {members}: {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_detached_command_that_was_said_to_be_lost_does_not_start_afterwards() {
+        for shell in shells() {
+            for there in [false, true] {
+                let place = tempfile::tempdir().unwrap();
+                let (root, mark) = (place.path().join("root"), place.path().join("ran"));
+                if there {
+                    std::fs::create_dir(&root).unwrap();
+                }
+                let root = root.to_str().unwrap();
+                let command = touching(&mark);
+                let dir = format!("{root}/detached1");
+                let task = RemoteTask {
+                    setup: None,
+                    command: command.clone(),
+                    wanted: None,
+                    detached: None::<DetachedRun>,
+                    removes_dir: false,
+                };
+                let token = Token::random().unwrap();
+                let lost = said(shell, &attach(&token, &dir, 0, &task), b"");
+                assert!(lost.contains(&format!("{} lost 0", token.text())), "{shell}: {lost:?}");
+                let wrapper = Wrapper {
+                    make: if there { Making::Nothing } else { Making::New },
+                    root,
+                    command: Some(&command),
+                    detached: Some(&dir),
+                    ..Wrapper::default()
+                };
+                let late = said(shell, &wrapper.line(&token), b"");
+                assert!(late.contains(&format!("{} failed ", token.text())), "{shell}: {late:?}");
+                assert!(!mark.exists(), "{shell}: {late:?}");
+            }
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! Commands as another user, by `sudo` and `su` with a password.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use autoexec_test_support::skip::skipped;
 use autoexec_test_support::sshd::{Sshd, SshdOptions};
 use autoexec_test_support::sudoers::Sudoers;
 use autoexec_transport::ssh::{
-    Account, DetachedRun, Method, RemoteDir, RemotePid, RemoteTask, Setup, SshErrorKind, UploadEntry,
-    UploadSource, Wanted,
+    Account, Arriving, DetachedRun, Method, RemoteDir, RemotePid, RemoteTask, Setup, SshErrorKind,
+    UploadEntry, UploadSource, Wanted,
 };
 use autoexec_transport::{Exit, Secret, StopHandle, StopLevel, StopToken};
 
@@ -71,7 +72,7 @@ async fn a_command_runs_as_the_other_user_with_a_password() {
     for method in [Method::Sudo, Method::Su] {
         let dir = RemoteDir::new("autoexec-become").unwrap();
         let script = "id -un; cat in/a; printf '%s' \"$VALUE\"; mkdir -p closed/in .hidden; : >closed/in/f; \
-                      chmod 700 closed .hidden; printf 42 >out; exit 0";
+                      chmod 700 closed .hidden; rm -f out; printf 42 >out; chmod 600 out; exit 0";
         for (turn, make) in [true, false].into_iter().enumerate() {
             let sink = Collected::new();
             let task = pair.task(method, &dir, make, script);
@@ -145,12 +146,18 @@ async fn a_detached_command_of_the_other_user_survives_and_is_stopped() {
     for method in [Method::Sudo, Method::Su] {
         let mut connection = pair.bed.connect().await;
         let dir = RemoteDir::new("autoexec-become").unwrap();
-        let mut task = pair.task(method, &dir, true, "id -un; printf 42 >out; exit 5");
-        task.detached = Some(DetachedRun::new(&dir, "run1"));
-        let sink = Collected::new();
-        let end = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await.unwrap();
-        assert_eq!(end.end.exit, Some(Exit::Code(5)), "{method:?}: {}", sink.text());
-        assert!(sink.text().ends_with(&format!("{}\n", pair.other.user())), "{}", sink.text());
+        for (make, code) in [(true, 0), (false, 5)] {
+            let script = format!("id -un; printf 42 >out; exit {code}");
+            let mut task = pair.task(method, &dir, make, &script);
+            let apart = RemoteDir::new("autoexec-become").unwrap();
+            task.detached = Some(DetachedRun::apart(&apart));
+            let sink = Collected::new();
+            let end = connection.run_task(task, sink.clone(), &StopToken::never(), |_| {}).await.unwrap();
+            assert_eq!(end.end.exit, Some(Exit::Code(code)), "{method:?}: {}", sink.text());
+            assert_eq!(end.file.as_deref(), (code == 0).then_some(&b"42"[..]), "{method:?}");
+            assert!(sink.text().ends_with(&format!("{}\n", pair.other.user())), "{}", sink.text());
+            connection.remove_dir(&apart, &StopToken::never()).await.unwrap();
+        }
 
         let mut task = pair.task(method, &dir, false, "echo; echo pid $$; exec sleep 300");
         let run = DetachedRun::new(&dir, "run2");
@@ -171,5 +178,35 @@ async fn a_detached_command_of_the_other_user_survives_and_is_stopped() {
             .unwrap();
         assert!(outcome.proved_dead && !lives(pid), "{method:?}");
         connection.remove_dir_of(&dir, vec![account], &StopToken::never()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_the_other_user_links_to_is_read_by_that_user() {
+    let Some(pair) = Pair::new() else { return };
+    let never = StopToken::never();
+    let secret = pair.bed.path("secret");
+    std::fs::write(&secret, "of who logs in").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(&secret, Some(pair.bed.server.uid()), None).unwrap();
+    for method in [Method::Sudo, Method::Su] {
+        let mut connection = pair.bed.connect().await;
+        let dir = RemoteDir::new("autoexec-become").unwrap();
+        let script = format!("ln -s {} out", secret.display());
+        let task = pair.task(method, &dir, true, &script);
+        let end = connection.run_task(task, Collected::new(), &never, |_| {}).await;
+        let got = end.map(|end| end.file).map_err(|error| error.to_string());
+        assert!(!format!("{got:?}").contains("who logs in"), "{method:?}: {got:?}");
+        let local = pair.bed.path("fetched");
+        let arriving = Arriving::new(&local).unwrap();
+        let account = Some(pair.account(method));
+        let fetched =
+            connection.download_on(&format!("{dir}/out"), account.clone(), &arriving, 100, &never).await;
+        assert!(fetched.is_err() && !local.exists(), "{method:?}: {fetched:?}");
+        let fetched = connection.download_on(&format!("{dir}/in/a"), account, &arriving, 100, &never).await;
+        assert_eq!(fetched.unwrap(), Some(6), "{method:?}");
+        assert_eq!(std::fs::read_to_string(&local).unwrap(), "given\n", "{method:?}");
+        std::fs::remove_file(local).unwrap();
+        connection.remove_dir_of(&dir, vec![pair.account(method)], &never).await.unwrap();
     }
 }

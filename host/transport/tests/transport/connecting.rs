@@ -98,8 +98,17 @@ async fn an_encrypted_key_opens_with_its_passphrase() {
     let changed =
         Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "words", "-f"]).arg(&key).status();
     assert!(changed.unwrap().success());
-    let auth = SshAuth::KeyFile { path: key, passphrase: Some(Secret::new("words".to_owned())) };
-    bed.try_connect(auth).await.unwrap();
+    let with = |passphrase: Option<&str>| SshAuth::KeyFile {
+        path: key.clone(),
+        passphrase: passphrase.map(|words| Secret::new(words.to_owned())),
+    };
+    bed.try_connect(with(Some("words"))).await.unwrap();
+    for (passphrase, problem) in
+        [(None, "it is encrypted, and no passphrase"), (Some("others"), "the passphrase does not open it")]
+    {
+        let error = bed.try_connect(with(passphrase)).await.unwrap_err().to_string();
+        assert!(error.contains(problem) && !error.contains("others"), "{error}");
+    }
 }
 
 /// Ends a process that a test started.
@@ -164,6 +173,58 @@ async fn child_with_an_agent() {
         ..SshSettings::new("/nonexistent".into())
     };
     SshConnector::new(settings).connect(&target, &StopToken::never()).await.unwrap();
+    println!("LOGGED IN");
+}
+
+#[tokio::test]
+async fn a_login_that_hangs_in_an_agent_gives_its_place_back() {
+    let bed = Bed::new();
+    let socket = bed.path("agent");
+    // It takes connections and never answers.
+    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "connecting::child_with_an_agent_that_hangs", "--nocapture"])
+        .env("SSH_AUTH_SOCK", &socket)
+        .env("TEST_PORT", bed.server.port().to_string())
+        .env("TEST_USER", bed.server.user())
+        .env("TEST_KEY", bed.server.key_path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(
+        child.status.success() && text.contains("LOGGED IN"),
+        "{text}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+}
+
+#[tokio::test]
+#[ignore = "a part of a_login_that_hangs_in_an_agent_gives_its_place_back, which runs it as a process of its own"]
+async fn child_with_an_agent_that_hangs() {
+    let variable = |name| std::env::var(name).unwrap();
+    let target = |auth| SshTarget {
+        host: "127.0.0.1".to_owned(),
+        port: variable("TEST_PORT").parse().unwrap(),
+        user: variable("TEST_USER"),
+        auth: vec![auth],
+        jumps: None,
+    };
+    let settings = SshSettings {
+        keepalive: None,
+        host_keys: HostKeyPolicy::AcceptAll,
+        max_connections: 1,
+        connect_timeout: Duration::from_secs(1),
+        worker: crate::harness::worker(&[]),
+        ..SshSettings::new("/nonexistent".into())
+    };
+    let connector = SshConnector::new(settings);
+    let error = connector.connect(&target(SshAuth::Agent), &StopToken::never()).await.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Timeout { .. }), "{error}");
+    let key = SshAuth::KeyFile { path: variable("TEST_KEY").into(), passphrase: None };
+    tokio::time::timeout(DEADLINE, connector.connect(&target(key), &StopToken::never()))
+        .await
+        .unwrap()
+        .unwrap();
     println!("LOGGED IN");
 }
 

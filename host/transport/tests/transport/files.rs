@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use autoexec_transport::ssh::{SshConnection, SshErrorKind, UploadEntry, UploadSource};
+use autoexec_transport::ssh::{RemoteTask, SshConnection, SshErrorKind, UploadEntry, UploadSource, Wanted};
 use autoexec_transport::{StopHandle, StopLevel, StopToken};
 
-use crate::harness::Bed;
+use crate::harness::{Bed, Collected, root_or_skip, shell};
 
 fn bytes(dest: &str, content: &[u8], mode: u32) -> UploadEntry {
     UploadEntry { source: UploadSource::Bytes(content.to_vec()), dest: dest.to_owned(), mode }
@@ -202,4 +202,64 @@ async fn an_unreadable_file_is_an_error_with_the_shells_reason() {
     let error = connection.read_file(path.to_str().unwrap(), 9, &StopToken::never()).await.unwrap_err();
     assert!(matches!(error.kind(), SshErrorKind::Remote { .. }), "{error}");
     assert!(error.to_string().contains("ermission denied"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_read_to_its_end_is_an_error() {
+    let bed = Bed::new();
+    let mut connection = bed.connect().await;
+    let never = StopToken::never();
+    let sink = Collected::new();
+    connection
+        .run(shell("sleep 300 >/dev/null 2>&1 & echo pid $!"), sink.clone(), &never, |_| {})
+        .await
+        .unwrap();
+    let process = sink.pid("pid").await;
+    // It opens, and fails at the first byte.
+    let error = connection.read_file(&format!("/proc/{process}/mem"), 100, &never).await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error.kind(), SshErrorKind::Remote { .. }), "{error}");
+}
+
+fn leaving_output(bed: &Bed, script: &str) -> RemoteTask {
+    let mut command = shell(script);
+    bed.server.dir().to_str().unwrap().clone_into(&mut command.dir);
+    let wanted = Some(Wanted { files: vec![format!("{}/out", command.dir)], max_bytes: 100 });
+    RemoteTask { setup: None, command, wanted, detached: None, removes_dir: false }
+}
+
+#[tokio::test]
+async fn an_output_that_can_not_be_read_is_an_error_and_not_none() {
+    let bed = Bed::new();
+    let mut connection = bed.connect().await;
+    let out = bed.server.dir().join("out");
+    std::fs::write(&out, "42").unwrap();
+    let never = StopToken::never();
+    let readable = connection.run_task(leaving_output(&bed, "true"), Collected::new(), &never, |_| {}).await;
+    assert_eq!(readable.unwrap().file.as_deref(), Some(&b"42"[..]));
+    if !root_or_skip("a file of another user") {
+        return;
+    }
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let error = connection.run_task(leaving_output(&bed, "true"), Collected::new(), &never, |_| {}).await;
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("/out") && text.contains("not the whole file"), "{text}");
+}
+
+#[tokio::test]
+async fn an_output_may_take_longer_than_the_end_of_its_command_is_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let slow = place.path().join("cat");
+    let script = "#!/bin/sh\n[ $# = 0 ] && exec /bin/cat\nhead -c 1 \"$1\"; sleep 3; tail -c +2 \"$1\"\n";
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let bed = Bed::config(&[&format!("SetEnv PATH={}:/usr/bin:/bin", place.path().display())]);
+    let mut connection = bed.connect().await;
+    let out = bed.server.dir().join("out");
+    std::fs::write(&out, "42").unwrap();
+    let task = leaving_output(&bed, "true");
+    let end = connection.run_task(task, Collected::new(), &StopToken::never(), |_| {}).await.unwrap();
+    assert_eq!(end.file.as_deref(), Some(&b"42"[..]));
 }

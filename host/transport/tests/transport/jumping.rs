@@ -49,6 +49,19 @@ async fn twenty_targets_share_one_connection_to_the_jump_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_a_closed_connection_is_free_while_the_jump_host_stays() {
+    let (hop, mut bed) = (Bed::new(), Bed::new());
+    bed.settings.max_connections = 1;
+    let connector = through(&mut bed, vec![jump(&hop)]);
+    let target = bed.target(vec![bed.key()]);
+    for _ in 0..3 {
+        drop(connector.connect(&target, &StopToken::never()).await.unwrap());
+    }
+    // A place that was held as long as the jump host would have been free only after its login had ended.
+    assert_eq!(hop.server.log().matches("Accepted publickey").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_two_carries_megabytes_both_ways() {
     let (first, second, mut bed) = (Bed::new(), Bed::new(), Bed::new());
     let connector = through(&mut bed, vec![jump(&first), jump(&second)]);
@@ -148,6 +161,7 @@ async fn old_algorithms_are_used_only_where_they_are_allowed_and_until_the_day()
     let mut bed = Bed::config(&["Ciphers aes256-cbc"]);
     let error = bed.try_connect(bed.key()).await.unwrap_err();
     assert!(matches!(error.kind(), SshErrorKind::Handshake { .. }), "{error}");
+    assert!(error.to_string().contains("`legacy` in conf/ssh.toml"), "{error}");
     let now = SystemTime::now();
     let hour = Duration::from_hours(1);
     let mut legacy = Legacy {

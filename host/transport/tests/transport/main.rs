@@ -22,6 +22,5 @@ mod staying;
 mod stopping;
 mod syncing;
 mod tagent;
-mod telling;
 mod tight;
 mod vanishing;

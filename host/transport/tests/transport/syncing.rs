@@ -238,13 +238,13 @@ async fn a_download_goes_on_where_it_was_cut() {
     let mut connection = ground.connect().await;
     ground.proxy.received();
     ground.proxy.cut_receiving(length / 2);
-    let error = connection.download_on(remote, &arriving, length, &never).await.unwrap_err();
+    let error = connection.download_on(remote, None, &arriving, length, &never).await.unwrap_err();
     assert!(matches!(error.kind(), SshErrorKind::ConnectionLost { .. }), "{error}");
     assert!(arriving.length() > length / 4 && !local.exists(), "{}", arriving.length());
     ground.proxy.cut_receiving(0);
     ground.proxy.received();
     let mut connection = ground.connect().await;
-    assert_eq!(connection.download_on(remote, &arriving, length, &never).await.unwrap(), Some(length));
+    assert_eq!(connection.download_on(remote, None, &arriving, length, &never).await.unwrap(), Some(length));
     let received = ground.proxy.received();
     assert!(received < length / 2 + length / 16, "{received} of {length} bytes came after the cut");
     assert!(std::fs::read(&local).unwrap() == content);
@@ -261,15 +261,17 @@ async fn a_file_that_changed_meanwhile_is_fetched_anew() {
     ground.proxy.received();
     // A cut takes with it what has not been read yet, which is never more than the window of a channel.
     ground.proxy.cut_receiving(16_000_000);
-    let cut =
-        connection.download_on(remote.to_str().unwrap(), &arriving, 32_000_000, &never).await.unwrap_err();
+    let cut = connection
+        .download_on(remote.to_str().unwrap(), None, &arriving, 32_000_000, &never)
+        .await
+        .unwrap_err();
     assert!(arriving.length() > 0, "{cut}");
     ground.proxy.cut_receiving(0);
     let content = noise(3_500_000, 2);
     std::fs::write(&remote, &content).unwrap();
     let mut connection = ground.connect().await;
     let length =
-        connection.download_on(remote.to_str().unwrap(), &arriving, 9_000_000, &never).await.unwrap();
+        connection.download_on(remote.to_str().unwrap(), None, &arriving, 9_000_000, &never).await.unwrap();
     let there = std::fs::read(&local).unwrap();
     let differs = there.iter().zip(&content).position(|(a, b)| a != b);
     assert_eq!((length, there.len(), differs), (Some(3_500_000), 3_500_000, None));

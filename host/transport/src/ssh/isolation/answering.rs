@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -45,6 +45,8 @@ pub(in crate::ssh) enum Lending {
 pub(super) struct Answering {
     settings: Arc<SshSettings>,
     target: Arc<SshTarget>,
+    /// What was told of hosts whose keys were recorded.
+    new_hosts: Arc<Mutex<Vec<String>>>,
 }
 
 /// What is given to the worker.
@@ -74,7 +76,12 @@ impl Given {
 
 impl Answering {
     pub(super) fn new(settings: Arc<SshSettings>, target: &SshTarget) -> Self {
-        Self { settings, target: Arc::new(target.clone()) }
+        Self { settings, target: Arc::new(target.clone()), new_hosts: Arc::default() }
+    }
+
+    /// What there is to tell of hosts whose keys were recorded since this was asked.
+    pub(super) fn new_hosts(&self) -> Vec<String> {
+        std::mem::take(&mut *self.new_hosts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The most that a stop takes which does what it is to do: over this connection, then over a new one.
@@ -120,7 +127,11 @@ impl Answering {
                     return None;
                 }
                 let host = self.host(host)?;
-                blocking(move || Given::plain(host_key::record(&settings, &host, &key).map(Reply::Recorded)))
+                let new_hosts = Arc::clone(&self.new_hosts);
+                let tell = move |text| new_hosts.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                blocking(move || {
+                    Given::plain(host_key::record(&settings, &host, &key, tell).map(Reply::Recorded))
+                })
             }
             Question::Open(number) => match lending {
                 Lending::Files(paths) => {

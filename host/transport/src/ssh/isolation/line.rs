@@ -112,6 +112,11 @@ impl Line {
         self.seat.as_ref().map(|seat| seat.process.id())
     }
 
+    /// See [`Answering::new_hosts`].
+    pub(in crate::ssh) fn new_hosts(&self) -> Vec<String> {
+        self.answering.new_hosts()
+    }
+
     /// Has the worker connect, and waits for that.
     pub(super) async fn connect(&mut self, target: &SshTarget, limit: Duration) -> Result<(), SshErrorKind> {
         let (message, never) = (Message::Connect(target.clone()), StopToken::never());
@@ -202,8 +207,7 @@ impl Line {
         match problem {
             Unheard::Malformed(problem) => seat.process.condemn(&senseless(&problem)),
             Unheard::Hung(limit) => {
-                seat.process
-                    .condemn(&format!("it did not do within {} s what a stop asks for", limit.as_secs()));
+                seat.process.condemn(&hung(limit));
             }
             Unheard::Closed => {}
         }
@@ -229,8 +233,12 @@ impl Drop for Line {
             let (inbox, answering) = (std::mem::take(&mut self.inbox), self.answering.clone());
             let longest = self.longest.max(LONGEST_EVENT);
             runtime.spawn(async move {
-                if let Err(problem) = see_off(&socket, inbox, longest, &answering).await {
-                    seat.process.condemn(&senseless(&problem));
+                let limit = answering.stop_limit();
+                match timeout(limit, see_off(&socket, inbox, longest, &answering)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(problem)) => seat.process.condemn(&senseless(&problem)),
+                    // The place would never be free again.
+                    Err(_) => seat.process.condemn(&hung(limit)),
                 }
             });
         }
@@ -281,6 +289,10 @@ enum Unheard {
 
 fn senseless(problem: &str) -> String {
     format!("what it sent makes no sense ({problem})")
+}
+
+fn hung(limit: Duration) -> String {
+    format!("it did not do within {} s what a stop asks for", limit.as_secs())
 }
 
 fn closed(step: Step) -> SshErrorKind {
@@ -401,7 +413,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_does_not_stop_what_it_does_is_given_up() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let target = SshTarget { host: "h".into(), port: 22, user: "u".into(), auth: Vec::new() };
+        let target =
+            SshTarget { host: "h".into(), port: 22, user: "u".into(), auth: Vec::new(), jumps: None };
         let answering =
             Answering::new(std::sync::Arc::new(SshSettings::new("/no/such/file".into())), &target);
         let (mut inbox, mut owed) = (Inbox::default(), 1);

@@ -169,7 +169,7 @@ pub(crate) mod maybe_secret {
     }
 }
 
-/// The jump hosts of a rule.
+/// The jump hosts of a rule or a target.
 pub(crate) mod jumps {
     use std::sync::Arc;
 

@@ -114,6 +114,8 @@ pub(in crate::ssh) struct Download {
     #[serde(with = "plain::path")]
     pub(in crate::ssh) local: PathBuf,
     pub(in crate::ssh) max_bytes: u64,
+    /// Who reads it, where it is not the one that logs in.
+    pub(in crate::ssh) account: Option<Account>,
 }
 
 impl Operation {

@@ -48,14 +48,24 @@ struct Ending {
     abandoned: Arc<AtomicBool>,
 }
 
-/// Closes the stream however the thread ends.
-struct ShutAtEnd(Arc<Outlet>);
+/// Closes the stream however an operation ends that does not answer.
+struct ShutByPanic(Arc<Outlet>);
 
-impl Drop for ShutAtEnd {
+impl Drop for ShutByPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.shut();
         }
+    }
+}
+
+/// Closes the stream however its serving ends: a thread that hangs in a login holds it, and the run gives the place of a connection
+/// free when it sees the end.
+struct ShutAtEnd(Arc<Outlet>);
+
+impl Drop for ShutAtEnd {
+    fn drop(&mut self) {
+        self.0.shut();
     }
 }
 
@@ -76,6 +86,7 @@ impl Serving {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(tokio::net::UnixStream::from_std(socket)?);
         let outlet = Arc::new(Outlet::new(Arc::clone(&socket)));
+        let _shut = ShutAtEnd(Arc::clone(&outlet));
         let asking = Arc::new(Asking::new(Arc::clone(&outlet)));
         let mut messages = Messages::of(socket, Arc::clone(&asking));
         let Some(Message::Connect(target)) = messages.next().await? else { return Ok(()) };
@@ -105,7 +116,7 @@ impl Serving {
                     let (outlet, asking, terminal) =
                         (Arc::clone(&outlet), Arc::clone(&asking), terminal.clone());
                     let taken = thread.post(move |worker| {
-                        let _shut = ShutAtEnd(Arc::clone(&outlet));
+                        let _shut = ShutByPanic(Arc::clone(&outlet));
                         let (terminal, cancel, outlet) = (&terminal, &cancel, &*outlet);
                         Desk { worker, terminal, cancel, outlet, asking: &asking }.perform(operation);
                     });
