@@ -104,16 +104,22 @@ fn a_detached_operation_that_cannot_be_reached_again_says_where_it_is() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-#[test]
-fn an_operation_runs_as_another_user() {
+/// One that logs in, and one that it may become.
+fn accounts() -> Option<(Sshd, Sshd, Sudoers)> {
     let sshd = Sshd::start(SshdOptions::default()).unwrap();
     // An account goes with its shell; this one is another.
     let other =
         Sshd::start(SshdOptions { shell: PathBuf::from("/bin/bash"), ..SshdOptions::default() }).unwrap();
-    let Some(_rule) = Sudoers::allow(sshd.user(), other.user()).unwrap() else {
+    let Some(rule) = Sudoers::allow(sshd.user(), other.user()).unwrap() else {
         skipped("root, sudo and setfacl");
-        return;
+        return None;
     };
+    Some((sshd, other, rule))
+}
+
+#[test]
+fn an_operation_runs_as_another_user() {
+    let Some((sshd, other, _rule)) = accounts() else { return };
     let operations = vec![
         with_output(op("basic/who", "target", 1), "name", "text"),
         with_output(op("basic/su", "target", 2), "name", "text"),
@@ -150,13 +156,7 @@ fn an_operation_runs_as_another_user() {
 
 #[test]
 fn links_of_the_other_user_lead_the_login_account_nowhere() {
-    let sshd = Sshd::start(SshdOptions::default()).unwrap();
-    let other =
-        Sshd::start(SshdOptions { shell: PathBuf::from("/bin/bash"), ..SshdOptions::default() }).unwrap();
-    let Some(_rule) = Sudoers::allow(sshd.user(), other.user()).unwrap() else {
-        skipped("root, sudo and setfacl");
-        return;
-    };
+    let Some((sshd, other, _rule)) = accounts() else { return };
     let operations = vec![
         with_output(op("basic/plant", "target", 1), "found", "filepath"),
         with_output(op("basic/next", "target", 2), "name", "text"),

@@ -1,7 +1,8 @@
 //! Connecting, host keys and login.
 
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -139,12 +140,17 @@ async fn the_keys_of_an_agent_log_in() {
         let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
         assert!(added.unwrap().success());
     }
-    // The agent is found by the environment, which a test cannot change for itself alone.
+    logs_in("connecting::child_with_an_agent", &bed, &socket);
+}
+
+/// Runs a part of a test as a process of its own: the agent is found by the environment, which a test cannot change for itself alone.
+fn logs_in(part: &str, bed: &Bed, agent: &Path) {
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "connecting::child_with_an_agent", "--nocapture"])
-        .env("SSH_AUTH_SOCK", &socket)
+        .args(["--ignored", "--exact", part, "--nocapture"])
+        .env("SSH_AUTH_SOCK", agent)
         .env("TEST_PORT", bed.server.port().to_string())
         .env("TEST_USER", bed.server.user())
+        .env("TEST_KEY", bed.server.key_path())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&child.stdout).into_owned();
@@ -181,21 +187,8 @@ async fn a_login_that_hangs_in_an_agent_gives_its_place_back() {
     let bed = Bed::new();
     let socket = bed.path("agent");
     // It takes connections and never answers.
-    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "connecting::child_with_an_agent_that_hangs", "--nocapture"])
-        .env("SSH_AUTH_SOCK", &socket)
-        .env("TEST_PORT", bed.server.port().to_string())
-        .env("TEST_USER", bed.server.user())
-        .env("TEST_KEY", bed.server.key_path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&child.stdout).into_owned();
-    assert!(
-        child.status.success() && text.contains("LOGGED IN"),
-        "{text}{}",
-        String::from_utf8_lossy(&child.stderr)
-    );
+    let _agent = UnixListener::bind(&socket).unwrap();
+    logs_in("connecting::child_with_an_agent_that_hangs", &bed, &socket);
 }
 
 #[tokio::test]
