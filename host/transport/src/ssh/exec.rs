@@ -23,6 +23,8 @@ use crate::output::OutputSink;
 use crate::stop::StopLevel;
 
 const MAX_STDERR: usize = 4096;
+/// How long the words of a script that failed may come after its report.
+const LATE_WORDS: Duration = Duration::from_millis(500);
 /// How often the streams of a channel are looked at in turn before what came is left for the next time.
 const MOST_TURNS: usize = 8;
 /// Far enough away to mean "no limit", near enough for time arithmetic.
@@ -320,6 +322,14 @@ impl<'a> Conversation<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what a script that failed still says on stderr. Its words only make the error better.
+    pub(super) fn take_words(&mut self, link: &Link) {
+        let failed = self.heard.exit.is_some_and(|(code, _)| code != 0);
+        if failed || matches!(self.heard.last, Some(Report::Failed(_))) {
+            let _ = self.take_rest(link, LATE_WORDS);
+        }
     }
 
     /// Pumps until `done`, or until the script is over. What comes meanwhile does not make the time longer.

@@ -141,7 +141,10 @@ fn attempt(
             conversation.end_input(link, &judging)
         })
         .and_then(|()| conversation.until_exit(link, &mut judging, None))
-        .and_then(|()| judge(&conversation, dir, entry));
+        .and_then(|()| {
+            conversation.take_words(link);
+            judge(&conversation, dir, entry)
+        });
     let begun = matches!(conversation.heard.last, Some(Report::Have(_)));
     let stale = conversation.proves_stale(link);
     conversation.close(link);

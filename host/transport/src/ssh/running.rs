@@ -254,7 +254,10 @@ impl<'a> Running<'a> {
             Some(Report::NoDirectory) => {
                 return Err(SshErrorKind::RemoteDirectory { dir: self.task.command.dir.clone() });
             }
-            Some(Report::Failed(code)) => return Err(self.failure(code)),
+            Some(Report::Failed(code)) => {
+                self.conversation.take_words(&self.worker.link);
+                return Err(self.failure(code));
+            }
             Some(Report::Lost) => return Err(SshErrorKind::CommandGone),
             // It has said why; the caller tries something else.
             Some(last) if last.is_refusal() => return Err(SshErrorKind::NoExit),

@@ -14,8 +14,6 @@ use crate::stop::StopToken;
 
 /// How long an account's shell may take to come to the script, whatever that does then.
 const BEGIN_LIMIT: Duration = Duration::from_mins(1);
-/// How long the words of a script that failed may come after its report.
-const LATE_WORDS: Duration = Duration::from_millis(500);
 
 /// The result of a script.
 pub(super) struct Ran {
@@ -77,10 +75,7 @@ fn attempt(
         })
         .and_then(|()| conversation.until_exit(link, patience, meanwhile))
         .and_then(|()| {
-            if conversation.heard.exit.is_some_and(|(code, _)| code != 0) {
-                // Its words only make the error better.
-                let _ = conversation.take_rest(link, LATE_WORDS);
-            }
+            conversation.take_words(link);
             outcome(&conversation)
         });
     let stale = conversation.proves_stale(link);

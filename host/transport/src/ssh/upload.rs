@@ -227,9 +227,10 @@ fn deliver(
         Err(_) if outcome.remote_ended() => Ok(()),
         Err(kind) => Err(kind),
     };
-    let result = sent
-        .and_then(|()| conversation.until_exit(link, &mut patience, None))
-        .and_then(|()| judge(&conversation, dir));
+    let result = sent.and_then(|()| conversation.until_exit(link, &mut patience, None)).and_then(|()| {
+        conversation.take_words(link);
+        judge(&conversation, dir)
+    });
     let stale = conversation.proves_stale(link);
     conversation.close(link);
     // Nothing has been done, and no shell stands by any more.
@@ -298,7 +299,10 @@ fn by_command(worker: &Worker, entry: &UploadEntry, dir: &str, cancel: &Cancel) 
     let result = sent
         .and_then(|()| conversation.end_input(link, &patience))
         .and_then(|()| conversation.until_exit(link, &mut patience, None))
-        .and_then(|()| judge(&conversation, dir).map(drop));
+        .and_then(|()| {
+            conversation.take_words(link);
+            judge(&conversation, dir).map(drop)
+        });
     conversation.close(link);
     result
 }
