@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use autoexec_model::{Node, Protocol};
 use autoexec_sandbox::{SecretValue, TargetError, TargetSession};
 use autoexec_transport::ssh::{
-    RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind, SshTerminal, quote,
+    RemoteCommand, RemoteDir, RemoteEnd, SshConnection, SshError, SshErrorKind, SshTerminal,
+    is_variable_name, quote,
 };
 use autoexec_transport::tagent::{Agent, AgentDir, Start, TagentError, TagentErrorKind};
 use autoexec_transport::{OutputSink, StopToken, UploadEntry};
@@ -227,9 +228,7 @@ impl NodeShell for OverAgent {
 /// The variables as a shell has them in front of a simple command.
 fn assigned(env: &[(String, String)]) -> Result<String, TargetError> {
     let one = |(name, value): &(String, String)| {
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let is_name = name.bytes().all(usable) && !name.starts_with(|first: char| first.is_ascii_digit());
-        if name.is_empty() || !is_name {
+        if !is_variable_name(name) {
             return Err(TargetError::Other(format!("{name:?} is no name for a variable")));
         }
         if value.contains('\0') {

@@ -17,9 +17,11 @@ pub mod ssh;
 mod stop;
 mod stop_script;
 pub mod tagent;
+mod tar_stream;
 
 pub use entry::{UploadEntry, UploadSource};
 pub use exit::{Exit, StopOutcome};
 pub use output::OutputSink;
 pub use secret::Secret;
 pub use stop::{StopHandle, StopLevel, StopToken};
+pub use tar_stream::{TarBounds, TarError, TarMember, tar_members};

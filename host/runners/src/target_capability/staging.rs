@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use autoexec_sandbox::{
     DownloadSink, SourceFacts, SourceFile, SourceKind, TargetEntry, TargetError, UploadSource as Source,
 };
-use autoexec_transport::tagent::{TarBounds, TarError, tar_members};
+use autoexec_transport::{TarBounds, TarError, tar_members};
 use autoexec_transport::{UploadEntry, UploadSource};
 
 use super::MAX_DOWNLOAD;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::plain;
 use super::marker::Token;
-use super::resident::{LINE_BREAK, LOOKED_UP, SAYING, word};
+use super::resident::{FILE, LINE_BREAK, LOOKED_UP, REPORT, SAYING, word};
 use super::task::RemoteCommand;
 use crate::secret::Secret;
 use crate::shell::quote;
@@ -80,11 +80,8 @@ pub(super) fn body(account: &Account, body: &str) -> String {
 /// file of which nothing is heard is announced, so that it is missed.
 pub(super) fn sending(account: &Account, token: &Token, max_bytes: u64, files: &[String]) -> String {
     let words = files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" ");
-    let (file, end) = (token.report("file", "\"$z\""), token.report("end", "0"));
-    let script = format!(
-        "{LINE_BREAK}for f in {words}; do if [ -s \"$f\" ]; then z=$(2>/dev/null wc -c <\"$f\"); z=$((${{z:-1}})); \
-         if [ \"$z\" -le {max_bytes} ]; then {file}; cat \"$f\"; else z=$(({max_bytes}+1)); {file}; fi; {end}; break; fi; done; :"
-    );
+    let script =
+        format!("{LINE_BREAK}{REPORT}{FILE}ae_t={}; ae_h=; x=0; ae_f {max_bytes} {words}; :", token.text());
     format!(
         "[ \"$x\" != 0 ] || {{ {}; ae_b | {} || {{ ae_r file 1; ae_r end 0; }}; }}; ",
         feeding(account, &script),

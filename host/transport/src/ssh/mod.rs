@@ -59,7 +59,7 @@ mod watch;
 mod wrapper;
 
 pub use crate::entry::{UploadEntry, UploadSource};
-pub use crate::shell::quote;
+pub use crate::shell::{is_variable_name, quote};
 pub use arriving::Arriving;
 pub use become_user::{Account, Method};
 pub use client::{SshConnection, SshTerminal};

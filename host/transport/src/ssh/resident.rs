@@ -22,7 +22,7 @@ const KNOWN: &str = r#"ae_n=${IFS#??}; case $ae_n in ?) ;; *) LINE_BREAK ;; esac
 
 /// Writes a report for each pair of name and number, after those in `ae_h`, which wait for the next one: each packet
 /// costs. `ae_t` is the token, which is made of hexadecimal digits.
-const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" $ae_h "$@"; ae_h=; }; "#;
+pub(super) const REPORT: &str = r#"ae_r() { printf "\036$ae_t %s %s\036" $ae_h "$@"; ae_h=; }; "#;
 
 /// Writes the reports that wait.
 const REST: &str = r#"ae_rest() { [ ! "$ae_h" ] || ae_r; }; "#;
@@ -35,7 +35,7 @@ const ENTER: &str = r#"ae_c() { cd "$1" 2>/dev/null || { ae_r nodir 0; exit 1; }
 
 /// Sends the first of the files that has something in it, if the command succeeded and it is no larger than the first word. One that
 /// cannot be read is announced as well, so that it is missed.
-const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(2>/dev/null wc -c <"$f"); z=$((${z:-1})); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
+pub(super) const FILE: &str = r#"ae_f() { [ "$x" = 0 ] || return 0; ae_z=$1; shift; for f; do if [ -s "$f" ]; then z=$(2>/dev/null wc -c <"$f"); z=$((${z:-1})); if [ "$z" -le "$ae_z" ]; then ae_r file "$z"; cat "$f"; else ae_r file "$((ae_z+1))"; fi; ae_r end 0; break; fi; done; }; "#;
 
 /// Removes the directory after a command that succeeded.
 const CLEAN: &str = r#"ae_k() { [ "$x" = 0 ] && cd / && rm -rf "$1" 2>/dev/null && ae_h="removed 0"; }; "#;

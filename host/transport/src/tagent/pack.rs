@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::error::{Step, TagentErrorKind};
 use super::frame::DATA_CHUNK;
-use super::tar_stream::{TarBounds, TarError, tar_members};
 use super::transfer::Piece;
 use crate::entry::{UploadEntry, UploadSource};
+use crate::tar_stream::{TarBounds, TarError, tar_members};
 
 /// Writes an archive of the files and the directories between. Old tars do not make those by themselves.
 pub(super) fn pack(entries: &[UploadEntry], pieces: &mpsc::Sender<Piece>) -> Result<(), TagentErrorKind> {

@@ -206,9 +206,7 @@ impl Line {
         let Some(seat) = &self.seat else { return closed(step) };
         match problem {
             Unheard::Malformed(problem) => seat.process.condemn(&senseless(&problem)),
-            Unheard::Hung(limit) => {
-                seat.process.condemn(&hung(limit));
-            }
+            Unheard::Hung(limit) => seat.process.condemn(&hung(limit)),
             Unheard::Closed => {}
         }
         if let Some(death) = seat.process.death().await {
